@@ -1,0 +1,48 @@
+/** A run of bytes of a body. */
+export interface ByteSlice {
+  offset: number;
+  length: number;
+}
+
+/** What a Range header means for a body of a known size. */
+export type RangeVerdict = { kind: "whole" } | { kind: "slice"; slice: ByteSlice } | { kind: "unsatisfiable" };
+
+const WHOLE: RangeVerdict = Object.freeze({ kind: "whole" });
+const UNSATISFIABLE: RangeVerdict = Object.freeze({ kind: "unsatisfiable" });
+
+/**
+ * Reads a Range header (RFC 9110 §14) for a body of `size` bytes. Only a single range of bytes is honoured: several ranges, other units
+ * and malformed headers mean the whole body, as the RFC allows. `openEndedMax`, in bytes, bounds the answer to `bytes=n-`; absent or 0: no bound.
+ */
+export function parseRange(header: string | null | undefined, size: number, openEndedMax = 0): RangeVerdict {
+  const spec = singleSpec(header ?? "");
+  const [, first, last, suffix] = /^(?:([0-9]+)-([0-9]*)|-([0-9]+))$/.exec(spec ?? "") ?? [];
+  if (suffix !== undefined) return lastBytes(Number(suffix), size);
+  if (first === undefined) return WHOLE;
+  return fromTo(Number(first), last ? Number(last) : undefined, size, openEndedMax || Number.POSITIVE_INFINITY);
+}
+
+/** The one range of a `bytes=` header; empty list elements do not count (RFC 9110 §5.6.1). */
+function singleSpec(header: string): string | undefined {
+  const set = /^bytes=(.*)$/i.exec(header.trim())?.[1] ?? "";
+  const written = set
+    .split(",")
+    .map((spec) => spec.trim())
+    .filter((spec) => spec !== "");
+  return written.length === 1 ? written[0] : undefined;
+}
+
+function lastBytes(count: number, size: number): RangeVerdict {
+  if (count === 0) return UNSATISFIABLE;
+  // The last bytes of nothing are satisfiable by the RFC, but no Content-Range can say so.
+  if (size === 0) return WHOLE;
+  const length = Math.min(count, size);
+  return { kind: "slice", slice: { offset: size - length, length } };
+}
+
+function fromTo(first: number, last: number | undefined, size: number, openEndedMax: number): RangeVerdict {
+  if (last !== undefined && last < first) return WHOLE;
+  if (first >= size) return UNSATISFIABLE;
+  const length = last === undefined ? Math.min(size - first, openEndedMax) : Math.min(last, size - 1) - first + 1;
+  return { kind: "slice", slice: { offset: first, length } };
+}

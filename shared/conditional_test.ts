@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isNotModified, rangeApplies } from "./conditional.ts";
+
+const present = { etag: '"abc"', lastModifiedMs: Date.UTC(2024, 0, 2, 3, 4, 5, 678) };
+const SAME = "Tue, 02 Jan 2024 03:04:05 GMT";
+const EARLIER = "Tue, 02 Jan 2024 03:04:04 GMT";
+const LATER = "Tue, 02 Jan 2024 03:04:06 GMT";
+
+test("without conditions everything is modified and every range applies", () => {
+  for (const absent of [{}, { ifNoneMatch: null, ifModifiedSince: null, ifRange: null }]) {
+    assert.equal(isNotModified(absent, present), false);
+    assert.equal(rangeApplies(absent, present), true);
+  }
+});
+
+test("If-None-Match is compared weakly, in lists, and with *", () => {
+  for (const ifNoneMatch of [
+    '"abc"',
+    'W/"abc"',
+    '"x", "abc"',
+    '"x","abc","y"',
+    '"a,b" ,\tW/"abc"',
+    "*",
+    " * ",
+    ',"abc",',
+  ]) {
+    assert.equal(isNotModified({ ifNoneMatch }, present), true, ifNoneMatch);
+  }
+  for (const ifNoneMatch of [
+    '"x"',
+    '"ABC"',
+    "abc",
+    '"abc',
+    'abc"',
+    'w/"abc"',
+    '"x,abc"',
+    'x"abc"',
+    '"abc"x',
+    "",
+    '"*"',
+  ]) {
+    assert.equal(isNotModified({ ifNoneMatch }, present), false, ifNoneMatch);
+  }
+});
+
+test("If-Modified-Since counts in whole seconds, in all three forms of a date", () => {
+  for (const ifModifiedSince of [SAME, LATER, "Tuesday, 02-Jan-24 03:04:05 GMT", "Tue Jan  2 03:04:05 2024"]) {
+    assert.equal(isNotModified({ ifModifiedSince }, present), true, ifModifiedSince);
+  }
+  for (const ifModifiedSince of [EARLIER, "", "yesterday", "2030-01-01", String(Date.UTC(2030, 0))]) {
+    assert.equal(isNotModified({ ifModifiedSince }, present), false, ifModifiedSince);
+  }
+});
+
+test("If-None-Match takes precedence over If-Modified-Since", () => {
+  assert.equal(isNotModified({ ifNoneMatch: '"x"', ifModifiedSince: LATER }, present), false);
+  assert.equal(isNotModified({ ifNoneMatch: "broken", ifModifiedSince: LATER }, present), false);
+  assert.equal(isNotModified({ ifNoneMatch: '"abc"', ifModifiedSince: EARLIER }, present), true);
+});
+
+test("If-Range needs a strong tag or the very date", () => {
+  for (const ifRange of ['"abc"', SAME]) assert.equal(rangeApplies({ ifRange }, present), true, ifRange);
+  for (const ifRange of ['W/"abc"', '"x"', '"x", "abc"', "*", "abc", EARLIER, LATER, "soon", ""]) {
+    assert.equal(rangeApplies({ ifRange }, present), false, ifRange);
+  }
+  assert.equal(rangeApplies({ ifRange: 'W/"abc"' }, { ...present, etag: 'W/"abc"' }), false);
+});

@@ -1,0 +1,144 @@
+import { essence, normaliseContentType } from "./content_type.ts";
+
+/** The types that are safe to show in a browser (CS API, Serving inline content; since 1.12). SVG, HTML and PDF are not among them. */
+export const INLINE_TYPES: ReadonlySet<string> = new Set([
+  "text/css",
+  "text/plain",
+  "text/csv",
+  "application/json",
+  "application/ld+json",
+  "image/jpeg",
+  "image/gif",
+  "image/png",
+  "image/apng",
+  "image/webp",
+  "image/avif",
+  "video/mp4",
+  "video/webm",
+  "video/ogg",
+  "video/quicktime",
+  "audio/mp4",
+  "audio/webm",
+  "audio/aac",
+  "audio/mpeg",
+  "audio/ogg",
+  "audio/wave",
+  "audio/wav",
+  "audio/x-wav",
+  "audio/x-pn-wav",
+  "audio/flac",
+  "audio/x-flac",
+]);
+
+/** Longest file name, in code points. */
+const MAX_NAME = 255;
+
+/** Longest header that is read, in characters. */
+const MAX_HEADER = 8192;
+
+/** C0, DEL and C1. None of them may reach a header, and none belongs into a name. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the purpose
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
+
+/**
+ * The Content-Disposition of a media: `inline` for the safe types, else `attachment`, decided by the type that is sent and never by the
+ * bytes. The name goes into a quoted string (RFC 6266); where that can't carry it everywhere, an ASCII stand-in goes there and the
+ * name itself into `filename*` (RFC 8187). Always ASCII, whatever the name. No name: no parameter.
+ */
+export function contentDisposition(contentType: string, fileName?: string, force?: "inline"): string {
+  const kind = force ?? (isInlineSafe(contentType) ? "inline" : "attachment");
+  const name = clean(fileName ?? "");
+  if (name === "") return kind;
+  const quoted = `${kind}; filename="${asciiOf(name).replace(/["\\]/g, "\\$&")}"`;
+  return isPlain(name) ? quoted : `${quoted}; filename*=UTF-8''${encodeExtended(name)}`;
+}
+
+/**
+ * A file name as it is kept: the last component of a path, without control characters, of at most 255 code points; undefined where nothing
+ * is left, or only dots that mean a folder. Backslashes stay: they are part of the name on most systems, and the header escapes them.
+ */
+export function normaliseFileName(name: string | undefined): string | undefined {
+  const last = clean((name ?? "").split("/").at(-1) ?? "");
+  const short =
+    last.length <= MAX_NAME
+      ? last
+      : Array.from(last.slice(0, 2 * MAX_NAME))
+          .slice(0, MAX_NAME)
+          .join("");
+  return short.trim() === "" || short === "." || short === ".." ? undefined : short.toWellFormed();
+}
+
+/**
+ * The file name in another server's Content-Disposition, ready to be kept; undefined where there is none. `filename*` is preferred over
+ * `filename` (RFC 6266 §4.3) unless it is broken. Unquoted names with spaces and bare UTF-8 bytes are understood too: servers send them.
+ */
+export function parseDispositionFileName(header: string): string | undefined {
+  const parameters = parametersOf(header.slice(0, MAX_HEADER));
+  const extended = decodeExtended(parameters.get("filename*") ?? "");
+  return normaliseFileName(extended ?? parameters.get("filename"));
+}
+
+/** Only what would be sent as it is: a type that must be repaired first is not to be trusted with `inline`. */
+function isInlineSafe(contentType: string): boolean {
+  return normaliseContentType(contentType) === contentType.trim() && INLINE_TYPES.has(essence(contentType));
+}
+
+function clean(name: string): string {
+  return name.replace(CONTROLS, "").toWellFormed();
+}
+
+/** Printable ASCII that no recipient reads differently: some undo percent signs in `filename`, some trip over escapes. */
+function isPlain(name: string): boolean {
+  return /^[ -~]*$/.test(name) && !/["\\]|%[0-9A-Fa-f]{2}/.test(name);
+}
+
+function asciiOf(name: string): string {
+  return name.replace(/[^ -~]/gu, "_");
+}
+
+/** RFC 8187 §3.2.1: these four are left alone by encodeURIComponent but are no attr-char. */
+function encodeExtended(name: string): string {
+  return encodeURIComponent(name).replace(/['()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+/** The parameters behind the disposition type; of two with the same name the first counts. */
+function parametersOf(header: string): Map<string, string> {
+  const parameters = new Map<string, string>();
+  for (const [, name = "", value = ""] of header.matchAll(
+    /;[ \t]*([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;]*)/g,
+  )) {
+    const key = name.toLowerCase();
+    if (!parameters.has(key)) parameters.set(key, readable(unquote(value.trim())));
+  }
+  return parameters;
+}
+
+function unquote(value: string): string {
+  return /^".*"$/s.test(value) ? value.slice(1, -1).replace(/\\(.)/g, "$1") : value;
+}
+
+/** Header bytes arrive as Latin-1 text; where they are valid UTF-8, that is what was meant. */
+function readable(text: string): string {
+  const bytes = Array.from(text, (char) => char.codePointAt(0) ?? 0);
+  return bytes.every((byte) => byte <= 0xff) ? (decodeUtf8(bytes) ?? text) : text;
+}
+
+/** RFC 8187: charset, language, percent-encoded bytes, in the two charsets that were ever allowed. Undefined where it is broken. */
+function decodeExtended(value: string): string | undefined {
+  const [, charset = "", encoded = ""] = /^(utf-8|iso-8859-1)'[^']*'(.*)$/i.exec(value) ?? [];
+  if (charset === "" || /%(?![0-9A-Fa-f]{2})/.test(encoded)) return undefined;
+  const bytes = (encoded.match(/%..|[^%]/gu) ?? []).flatMap(bytesOf);
+  return charset.toLowerCase() === "utf-8" ? decodeUtf8(bytes) : String.fromCharCode(...bytes);
+}
+
+function bytesOf(piece: string): number[] {
+  return piece.startsWith("%") ? [Number.parseInt(piece.slice(1), 16)] : Array.from(new TextEncoder().encode(piece));
+}
+
+function decodeUtf8(bytes: number[]): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(bytes));
+  } catch {
+    return undefined;
+  }
+}

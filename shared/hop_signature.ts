@@ -1,0 +1,102 @@
+/** A request on its way from the edge to the origin, as the edge saw it. */
+export interface Hop {
+  /** Upper-case HTTP method. */
+  method: string;
+  /** Raw path and query as the client sent them; federation signatures cover these bytes. */
+  target: string;
+  /** The `Host` the client asked for. */
+  host: string;
+  /** Address of the client, without port. */
+  clientAddress: string;
+  /** Shared by the logs of both tiers. */
+  requestId: string;
+  /** When the edge signed it, in milliseconds. */
+  timeMs: number;
+}
+
+/** Names of the headers that carry a hop. */
+export const HOP_HEADERS = {
+  signature: "mxcdn-hop",
+  target: "mxcdn-target",
+  requestId: "mxcdn-request-id",
+  host: "x-forwarded-host",
+  client: "x-forwarded-for",
+} as const;
+
+/** How far the clocks of the two tiers may differ, and so for how long a signed hop may be replayed, in milliseconds. */
+export const HOP_MAX_AGE_MS = 60_000;
+
+const SIGNATURE = /^v1,t=(\d{1,16}),sig=([0-9a-f]{64})$/;
+
+/** The headers that make a request a signed hop. The secret must not be empty. */
+export async function hopHeaders(secret: string, hop: Hop): Promise<Record<string, string>> {
+  const signature = await crypto.subtle.sign("HMAC", await importSecret(secret), signedBytes(hop));
+  return {
+    [HOP_HEADERS.signature]: `v1,t=${hop.timeMs},sig=${toHex(new Uint8Array(signature))}`,
+    [HOP_HEADERS.target]: hop.target,
+    [HOP_HEADERS.requestId]: hop.requestId,
+    [HOP_HEADERS.host]: hop.host,
+    [HOP_HEADERS.client]: hop.clientAddress,
+  };
+}
+
+/**
+ * The hop that these headers prove, or `undefined` when there is none: no signature, another secret, another method, anything
+ * changed on the way, or signed more than a minute before or after `nowMs`. `headers` is asked with lower-case names.
+ *
+ * A proxy between the tiers may append itself to the forwarding lists: the first entry of each is the one that was signed.
+ */
+export async function verifyHop(
+  secret: string,
+  method: string,
+  headers: (name: string) => string | undefined,
+  nowMs: number,
+): Promise<Hop | undefined> {
+  const parts = SIGNATURE.exec(headers(HOP_HEADERS.signature) ?? "");
+  if (!parts || secret === "") return undefined;
+  const hop = readHop(method, headers, Number(parts[1]));
+  if (!hop || !(Math.abs(nowMs - hop.timeMs) <= HOP_MAX_AGE_MS)) return undefined;
+  const proven = await crypto.subtle.verify(
+    "HMAC",
+    await importSecret(secret),
+    fromHex(parts[2] ?? ""),
+    signedBytes(hop),
+  );
+  return proven ? hop : undefined;
+}
+
+function readHop(method: string, headers: (name: string) => string | undefined, timeMs: number): Hop | undefined {
+  const target = headers(HOP_HEADERS.target);
+  const host = first(headers(HOP_HEADERS.host));
+  const clientAddress = first(headers(HOP_HEADERS.client));
+  const requestId = headers(HOP_HEADERS.requestId);
+  if (target === undefined || host === undefined || clientAddress === undefined || requestId === undefined) {
+    return undefined;
+  }
+  return { method, target, host, clientAddress, requestId, timeMs };
+}
+
+function first(list: string | undefined): string | undefined {
+  return list?.split(",", 1)[0]?.trim();
+}
+
+// A JSON array, because no value can then borrow characters from its neighbour.
+function signedBytes(hop: Hop) {
+  const { method, target, host, clientAddress, requestId, timeMs } = hop;
+  return new TextEncoder().encode(
+    JSON.stringify(["mxcdn-hop-v1", method, target, host, clientAddress, requestId, timeMs]),
+  );
+}
+
+function importSecret(secret: string) {
+  const bytes = new TextEncoder().encode(secret);
+  return crypto.subtle.importKey("raw", bytes, { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
+}
+
+function toHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function fromHex(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}

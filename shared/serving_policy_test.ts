@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type ServingPolicy, servingPolicySchema } from "./serving_policy.ts";
+
+const policy: ServingPolicy = {
+  thumbnails: { sizes: [{ width: 32, height: 32 }], dynamicSizing: false, defaultAnimated: false, allowAnimated: true },
+  openRangeMaxBytes: 0,
+};
+
+test("a policy survives its JSON", () => {
+  assert.deepEqual(servingPolicySchema.parse(JSON.parse(JSON.stringify(policy))), policy);
+});
+
+test("sizes that could not be made, and limits that are none, are refused", () => {
+  const sizes = (width: unknown) => ({
+    ...policy,
+    thumbnails: { ...policy.thumbnails, sizes: [{ width, height: 1 }] },
+  });
+  for (const width of [0, -1, 1.5, "32", null])
+    assert.equal(servingPolicySchema.safeParse(sizes(width)).success, false);
+  for (const openRangeMaxBytes of [-1, 0.5, "1"]) {
+    assert.equal(servingPolicySchema.safeParse({ ...policy, openRangeMaxBytes }).success, false);
+  }
+});

@@ -1,0 +1,162 @@
+import { MatrixError } from "./matrix_error.ts";
+
+export type ThumbnailMethod = "crop" | "scale";
+
+/** Width and height in pixels. */
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** What a client asked for. `animated` undefined: it did not say. */
+export interface ThumbnailRequest extends Size {
+  method: ThumbnailMethod;
+  animated: boolean | undefined;
+}
+
+/** What is made and kept: the key of a thumbnail. */
+export interface ThumbnailSpec extends Size {
+  method: ThumbnailMethod;
+  animated: boolean;
+  format: "auto" | "webp";
+}
+
+/** What a domain's configuration says about thumbnails. No sizes: the five of the specification. */
+export interface ThumbnailPolicy {
+  sizes: Size[];
+  /** Make exactly what is asked for, instead of picking from `sizes`. */
+  dynamicSizing: boolean;
+  /** What `animated` means when a client does not say. */
+  defaultAnimated: boolean;
+  /** False: no animated thumbnail ever. */
+  allowAnimated: boolean;
+}
+
+/** Longest side that may be asked for. No answer is larger than its source anyway. */
+const MAX_SIDE = 16_384;
+
+/** CS API, Thumbnails. */
+const STANDARD_SIZES: readonly Size[] = [
+  { width: 32, height: 32 },
+  { width: 96, height: 96 },
+  { width: 320, height: 240 },
+  { width: 640, height: 480 },
+  { width: 800, height: 600 },
+];
+
+/**
+ * Reads the query of a thumbnail request; the method is `scale` unless it says `crop`.
+ * Throws M_MISSING_PARAM for an absent side and M_INVALID_PARAM for a side outside 1 to 16384, an unknown method or an unreadable boolean (both 400).
+ */
+export function parseThumbnailQuery(query: URLSearchParams): ThumbnailRequest {
+  return {
+    width: parseSide(query, "width"),
+    height: parseSide(query, "height"),
+    method: parseMethod(query.get("method")),
+    animated: parseAnimated(query.get("animated") || query.get("org.matrix.msc2705.animated")),
+  };
+}
+
+/**
+ * Picks what to make, such that it is never smaller than asked for: the smallest configured size that covers the request, else the
+ * largest one doubled until it does. A crop is cut down to the asked aspect ratio, so one size has at most width + height crops.
+ */
+export function pickThumbnail(request: ThumbnailRequest, policy: ThumbnailPolicy): ThumbnailSpec {
+  const animated = policy.allowAnimated && (request.animated ?? policy.defaultAnimated);
+  const { width, height } = policy.dynamicSizing ? request : pickBox(request, policy.sizes);
+  return { width, height, method: request.method, animated, format: "auto" };
+}
+
+/**
+ * The size of the picture that a source yields, in pixels. Never larger than the source.
+ * Scale: the source's aspect ratio, both sides at least the asked ones (where the source has them).
+ * Crop: the asked aspect ratio; from a source that is too small, the largest cut of that ratio.
+ */
+export function outputSize(spec: Pick<ThumbnailSpec, "width" | "height" | "method">, source: Size): Size {
+  return spec.method === "scale" ? cover(source, spec) : fit(spec, source);
+}
+
+/** The part of a key that names one thumbnail of a media, such as `320x240-scale` or `96x96-crop-animated`. */
+export function thumbnailSuffix(spec: ThumbnailSpec): string {
+  const base = `${spec.width}x${spec.height}-${spec.method}`;
+  return base + (spec.animated ? "-animated" : "") + (spec.format === "auto" ? "" : `-${spec.format}`);
+}
+
+function parseSide(query: URLSearchParams, name: "width" | "height"): number {
+  const text = query.get(name);
+  if (!text) throw new MatrixError("M_MISSING_PARAM", `Missing query parameter: ${name}`);
+  const side = /^[0-9]{1,5}$/.test(text) ? Number(text) : 0;
+  if (side >= 1 && side <= MAX_SIDE) return side;
+  throw new MatrixError("M_INVALID_PARAM", `${name} must be a whole number from 1 to ${MAX_SIDE}`);
+}
+
+function parseMethod(text: string | null): ThumbnailMethod {
+  if (text === "crop") return text;
+  if (!text || text === "scale") return "scale";
+  throw new MatrixError("M_INVALID_PARAM", "method must be crop or scale");
+}
+
+function parseAnimated(text: string | null): boolean | undefined {
+  if (!text) return undefined;
+  // All that Go reads as a boolean, because matrix-media-repo's clients may send it.
+  if (/^(1|t|T|true|TRUE|True)$/.test(text)) return true;
+  if (/^(0|f|F|false|FALSE|False)$/.test(text)) return false;
+  throw new MatrixError("M_INVALID_PARAM", "animated must be true or false");
+}
+
+function pickBox(request: ThumbnailRequest, configured: readonly Size[]): Size {
+  const sizes = configured.length === 0 ? STANDARD_SIZES : configured;
+  const covering = sizes.filter((size) => covers(size, request));
+  const box = covering.length === 0 ? grow(largest(sizes), request) : smallest(covering);
+  return request.method === "crop" ? fit(request, box, true) : { width: box.width, height: box.height };
+}
+
+function covers(size: Size, request: Size): boolean {
+  return size.width >= request.width && size.height >= request.height;
+}
+
+/** By area; of equal areas the narrower, so that the order of the configuration does not matter. */
+function bySize(a: Size, b: Size): number {
+  return a.width * a.height - b.width * b.height || a.width - b.width;
+}
+
+function smallest(sizes: readonly Size[]): Size {
+  return sizes.reduce((best, size) => (bySize(size, best) < 0 ? size : best));
+}
+
+function largest(sizes: readonly Size[]): Size {
+  return sizes.reduce((best, size) => (bySize(size, best) > 0 ? size : best));
+}
+
+function grow(size: Size, request: Size): Size {
+  let width = Math.max(1, size.width);
+  let height = Math.max(1, size.height);
+  while (!covers({ width, height }, request)) {
+    width = Math.min(width * 2, MAX_SIDE);
+    height = Math.min(height * 2, MAX_SIDE);
+  }
+  return { width, height };
+}
+
+/** The smallest size of the source's aspect ratio that covers the box, or the source itself where it does not. */
+function cover(source: Size, box: Size): Size {
+  if (source.width <= box.width || source.height <= box.height) return { width: source.width, height: source.height };
+  if (box.width * source.height >= box.height * source.width) {
+    return { width: box.width, height: scaled(source.height, box.width, source.width) };
+  }
+  return { width: scaled(source.width, box.height, source.height), height: box.height };
+}
+
+/** The largest size of the shape's aspect ratio that fits inside the box; not larger than the shape itself unless it may grow. */
+function fit(shape: Size, box: Size, mayGrow = false): Size {
+  if (!mayGrow && covers(box, shape)) return { width: shape.width, height: shape.height };
+  if (box.width * shape.height <= box.height * shape.width) {
+    return { width: box.width, height: scaled(shape.height, box.width, shape.width) };
+  }
+  return { width: scaled(shape.width, box.height, shape.height), height: box.height };
+}
+
+/** Integers first, one division last: exact wherever the result is whole. */
+function scaled(side: number, by: number, from: number): number {
+  return Math.max(1, Math.round((side * by) / from));
+}

@@ -1,0 +1,49 @@
+import * as z from "zod/mini";
+import { type ServingPolicy, servingPolicySchema } from "./serving_policy.ts";
+
+/** A homeserver's "yes" to one access token, and what the domain's configuration makes of it. Refusals are never written down. */
+export interface LiveVerdict {
+  v: 1;
+  /** Drawn before the homeserver was asked, so that a logout in the meantime wins. */
+  gen: number;
+  gone?: undefined;
+  /** The domain that the request's host belongs to. */
+  server_name: string;
+  user_id: string;
+  device_id?: string | undefined;
+  is_guest: boolean;
+  /** Milliseconds since the epoch after which it says nothing any more. */
+  exp: number;
+  policy: ServingPolicy;
+}
+
+/** What lies under an `a/` key: a verdict, or the tombstone that a logout left. */
+export type Verdict = LiveVerdict | { v: 1; gen: number; gone: true; at: number };
+
+const count = z.int().check(z.nonnegative());
+
+const liveSchema = z.object({
+  v: z.literal(1),
+  gen: count,
+  gone: z.optional(z.undefined()),
+  server_name: z.string(),
+  user_id: z.string().check(z.minLength(1)),
+  device_id: z.optional(z.string()),
+  is_guest: z.boolean(),
+  exp: count,
+  policy: servingPolicySchema,
+});
+
+const verdictSchema = z.union([
+  z.object({ v: z.literal(1), gen: count, gone: z.literal(true), at: count }),
+  liveSchema,
+]);
+
+/** Reads a verdict; undefined for broken JSON, an unknown version or anything else that is none: then the origin is asked. Expiry is the reader's to check. */
+export function parseVerdict(text: string): Verdict | undefined {
+  try {
+    return verdictSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
