@@ -1,0 +1,99 @@
+import { Router } from "itty-router";
+import { parseDescriptor } from "../shared/descriptor.ts";
+import { MatrixError, toMatrixError } from "../shared/matrix_error.ts";
+import { errorAnswer, preflightAnswer, toResponse } from "../shared/respond.ts";
+import { parseVerdict } from "../shared/verdict.ts";
+import { makeJudge } from "./auth.ts";
+import { DocumentCache } from "./document_cache.ts";
+import type { EdgeConfig } from "./env.ts";
+import { makeFindDescriptor } from "./find_descriptor.ts";
+import type { KeepAlive } from "./flight.ts";
+import { makeOriginClient } from "./origin_client.ts";
+import { MAX_TARGET_LENGTH } from "./request_target.ts";
+import { makeDecide } from "./routes/decide_media.ts";
+import { type Forward, makeForward } from "./routes/forward.ts";
+import { makeMediaRoute } from "./routes/media.ts";
+import { openBucket } from "./store.ts";
+import { makeFindViewer } from "./viewer.ts";
+import { makeVisit, type Visit } from "./visit.ts";
+
+/** The edge: one request in, one answer out. Never throws. */
+export interface EdgeApp {
+  /** `keepAlive` is the `waitUntil` of the request's own context. */
+  fetch(request: Request, keepAlive: KeepAlive): Promise<Response>;
+}
+
+/** What the runtime brings. */
+export interface EdgeParts {
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+  readonly makeId: () => string;
+}
+
+type Handler = (visit: Visit) => Promise<Response>;
+
+/** Both kinds of media, under the names the two APIs have had. Everything beneath them is decided by `shared/media_path`. */
+const MEDIA_PREFIXES = ["client/v1/media", "media/v3", "media/r0", "media/v1"];
+
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]);
+
+/** Builds the edge, once per isolate: the caches in it are shared by all requests and hold plain data only. */
+export function buildApp(config: EdgeConfig, { clock, makeId }: EdgeParts): EdgeApp {
+  const bucket = openBucket(config.bucket);
+  const verdicts = new DocumentCache({ clock, readText: bucket.readText, parse: parseVerdict });
+  const descriptors = new DocumentCache({ clock, readText: bucket.readText, parse: parseDescriptor });
+  const { originUrl, hopSecret, originTimeoutMs: timeoutMs, trustConnectingIp } = config;
+  const origin = makeOriginClient({ clock, originUrl, hopSecret, timeoutMs });
+  const findViewer = makeFindViewer(makeJudge({ clock, verdicts, origin }));
+  const decide = makeDecide({ findViewer, findDescriptor: makeFindDescriptor(descriptors) });
+  const forward = makeForward(origin);
+  const router = makeRouter(makeMediaRoute({ clock, decide, bucket, forward }), forward);
+
+  return {
+    async fetch(request, keepAlive) {
+      const visit = makeVisit(request, keepAlive, { makeId, trustConnectingIp });
+      return await router.fetch({ method: request.method, url: routableUrl(visit.target) }, visit);
+    },
+  };
+}
+
+function makeRouter(media: Handler, forward: Forward) {
+  const router = Router({
+    before: [(_request, visit: Visit) => refuse(visit)],
+    catch: (thrown, _request, visit: Visit) => answerError(thrown, visit),
+  });
+  const respond = (handler: Handler) => (_request: unknown, visit: Visit) => handler(visit);
+  router.options("*", () => toResponse(preflightAnswer()));
+  for (const prefix of MEDIA_PREFIXES) {
+    for (const kind of ["download", "thumbnail"]) {
+      router.get(`/_matrix/${prefix}/${kind}/*`, respond(media));
+      router.head(`/_matrix/${prefix}/${kind}/*`, respond(media));
+    }
+  }
+  return router.all(
+    "*",
+    respond((visit) => forward(visit)),
+  );
+}
+
+/** What no endpoint of either tier takes. */
+function refuse({ request, target }: Visit): undefined {
+  if (target.length > MAX_TARGET_LENGTH)
+    throw new MatrixError("M_UNKNOWN", "Cannot read a target as long as this", { status: 414 });
+  if (!METHODS.has(request.method)) throw new MatrixError("M_UNRECOGNIZED", "Method not allowed", { status: 405 });
+}
+
+/** The one place of the edge where whatever was thrown becomes what the client sees. */
+function answerError(thrown: unknown, visit: Visit): Response {
+  // An unforeseen error is a bug: the runtime reports what `waitUntil` rejects with, and the client is told nothing of it.
+  if (!(thrown instanceof MatrixError)) visit.keepAlive(Promise.reject(thrown));
+  return toResponse(errorAnswer(toMatrixError(thrown)));
+}
+
+/**
+ * The URL that routes are found by: the path with doubled percent signs, so that nothing in it is decoded or resolved (the
+ * origin's router does the same), and no query, which the router would parse for nothing.
+ */
+function routableUrl(target: string): string {
+  return `http://edge.invalid${target.split("?", 1)[0]?.replaceAll("%", "%25")}`;
+}

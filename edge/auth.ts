@@ -1,0 +1,67 @@
+import type { Credentials } from "../shared/access_token.ts";
+import { verdictKey } from "../shared/object_key.ts";
+import type { LiveVerdict, Verdict } from "../shared/verdict.ts";
+import type { DocumentCache } from "./document_cache.ts";
+import { Flight } from "./flight.ts";
+import { Lru } from "./lru.ts";
+import type { OriginClient } from "./origin_client.ts";
+import type { Visit } from "./visit.ts";
+
+/** What {@link makeJudge} needs. */
+export interface JudgeParts {
+  readonly clock: () => number;
+  /** The `a/` documents of the bucket. */
+  readonly verdicts: DocumentCache<Verdict>;
+  readonly origin: Pick<OriginClient, "verdict">;
+}
+
+/** Judges credentials: see {@link makeJudge}. */
+export type Judge = (visit: Visit, credentials: Credentials) => Promise<LiveVerdict>;
+
+/** A verdict that nobody would revoke is remembered this long at most, in milliseconds. */
+const MEMORY_MS = 60_000;
+
+/** Verdicts remembered in one isolate. */
+const MAX_REMEMBERED = 10_000;
+
+/** Who asks later than this, asks anew: a logout in between must be seen (design §2, rule 4). */
+const JOIN_MS = 2_000;
+
+/** Longer than the origin client waits: whoever waits with others gets the origin's answer, or its deadline. */
+const WAIT_MS = 30_000;
+
+interface Remembered {
+  readonly verdict: LiveVerdict;
+  readonly untilMs: number;
+}
+
+/**
+ * Judges access tokens, nearest first: what this isolate remembers, the bucket, the origin. Many requests with one new token
+ * ask the origin once.
+ *
+ * Only a "yes" is ever remembered: in the isolate, until it expires and a minute at most, where the origin says `memory`;
+ * where it says `bucket`, the document there is believed for two seconds, so that a logout that removes it is seen.
+ * Errors: the refusal that the client must get (of the homeserver, by way of the origin), or that there is no answer. Never
+ * cached. A bucket that cannot be read is as good as empty here: the origin decides.
+ */
+export function makeJudge({ clock, verdicts, origin }: JudgeParts): Judge {
+  const memory = new Lru<Remembered>(MAX_REMEMBERED);
+  const asking = new Flight<LiveVerdict>({ joinMs: JOIN_MS, waitMs: WAIT_MS });
+
+  async function ask(key: string, askedMs: number, visit: Visit, credentials: Credentials): Promise<LiveVerdict> {
+    const { verdict, scope } = await origin.verdict(visit, credentials);
+    if (scope === "bucket") verdicts.remember(key, verdict, askedMs);
+    else memory.set(key, { verdict, untilMs: Math.min(verdict.exp, askedMs + MEMORY_MS) });
+    return verdict;
+  }
+
+  return async (visit, credentials) => {
+    const key = await verdictKey({ host: visit.host, ...credentials });
+    const remembered = memory.get(key);
+    if (remembered && remembered.untilMs > clock()) return remembered.verdict;
+    const stored = await verdicts.read(key, visit.keepAlive).catch(() => undefined);
+    const now = clock();
+    if (stored && !stored.gone && stored.exp > now) return stored;
+    return await asking.run(key, now, () => ask(key, now, visit, credentials), visit.keepAlive);
+  };
+}

@@ -1,0 +1,64 @@
+import { Flight, type KeepAlive } from "./flight.ts";
+import { Lru } from "./lru.ts";
+
+/** How long what was read from the bucket is believed, in milliseconds: the bound of "gone everywhere" (design §2, rule 4). */
+export const DOCUMENT_TTL_MS = 2_000;
+
+/** Longest wait for the bucket, in milliseconds; after it, the origin is asked. */
+const READ_WAIT_MS = 5_000;
+
+/** Documents kept in one isolate: a few megabytes. */
+const MAX_DOCUMENTS = 5_000;
+
+/** What a cache of documents needs. */
+export interface DocumentCacheParts<V> {
+  readonly clock: () => number;
+  readonly readText: (key: string) => Promise<string | undefined>;
+  /** `undefined`: not a document that this version understands; as good as absent. */
+  readonly parse: (text: string) => V | undefined;
+}
+
+interface Kept<V> {
+  readonly value: V;
+  /** When the read began, not when it ended: the store may have changed in between. */
+  readonly takenMs: number;
+}
+
+/**
+ * The micro-cache in front of the small mutable documents of the bucket (descriptors, verdicts): at most one read per document
+ * within two seconds and isolate, and nothing older than two seconds. Plain data only, because it is shared by requests.
+ *
+ * Absence is not remembered: the next thing that happens to an absent document is that the origin writes it, and the request
+ * after that is to find it.
+ */
+export class DocumentCache<V> {
+  readonly #kept = new Lru<Kept<V>>(MAX_DOCUMENTS);
+  readonly #reading = new Flight<V | undefined>({ joinMs: DOCUMENT_TTL_MS, waitMs: READ_WAIT_MS });
+  readonly #parts: DocumentCacheParts<V>;
+
+  constructor(parts: DocumentCacheParts<V>) {
+    this.#parts = parts;
+  }
+
+  /** The document, or `undefined` where there is none. Throws when the bucket cannot be read: that is not "absent". */
+  async read(key: string, keepAlive: KeepAlive): Promise<V | undefined> {
+    const now = this.#parts.clock();
+    const kept = this.#kept.get(key);
+    if (kept && now - kept.takenMs < DOCUMENT_TTL_MS) return kept.value;
+    return await this.#reading.run(key, now, () => this.#readBucket(key, now), keepAlive);
+  }
+
+  /** Keeps a document that came another way. `takenMs`: a time before it was asked for. */
+  remember(key: string, value: V, takenMs: number): void {
+    const kept = this.#kept.get(key);
+    if (!kept || kept.takenMs < takenMs) this.#kept.set(key, { value, takenMs });
+  }
+
+  async #readBucket(key: string, takenMs: number): Promise<V | undefined> {
+    const text = await this.#parts.readText(key);
+    const value = text === undefined ? undefined : this.#parts.parse(text);
+    if (value === undefined) this.#kept.delete(key);
+    else this.remember(key, value, takenMs);
+    return value;
+  }
+}

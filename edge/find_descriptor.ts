@@ -1,0 +1,24 @@
+import type { Descriptor } from "../shared/descriptor.ts";
+import type { Mxc } from "../shared/mxc.ts";
+import type { DocumentCache } from "./document_cache.ts";
+import type { Visit } from "./visit.ts";
+
+/** What a look-up found. `unknown`: the bucket could not be read, which says nothing about the media; the origin must be asked. */
+export type Found = Descriptor | "absent" | "unknown";
+
+/** Looks up the descriptor under a key, of a media or of one of its thumbnails. Never throws. */
+export type FindDescriptor = (visit: Visit, key: string, mxc: Mxc) => Promise<Found>;
+
+/** The look-up in the `d/` documents of the bucket. */
+export function makeFindDescriptor(descriptors: DocumentCache<Descriptor>): FindDescriptor {
+  return async (visit, key, mxc) => {
+    try {
+      const found = await descriptors.read(key, visit.keepAlive);
+      if (!found) return "absent";
+      // A descriptor that lies under a key of another media is a mistake that must not become a disclosure.
+      return found.gone || (found.server_name === mxc.serverName && found.media_id === mxc.mediaId) ? found : "absent";
+    } catch {
+      return "unknown";
+    }
+  };
+}
