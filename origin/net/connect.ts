@@ -1,0 +1,145 @@
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { FetchError } from "./fetch_error.ts";
+import type { AddressGuard } from "./ip_ranges.ts";
+
+/** Where a connection goes. */
+export interface Dial {
+  /** Name or address to connect to. */
+  host: string;
+  port: number;
+  /** Name or address that the certificate must be valid for, and that is asked for (SNI) if it is a name; absent: no TLS. */
+  tlsName?: string;
+}
+
+/** How connections are made. */
+export interface ConnectRules {
+  /** The addresses of a name; empty if there are none. */
+  addresses: (hostname: string) => Promise<string[]>;
+  allows: AddressGuard;
+  /** For all of it: name, address, handshake. Milliseconds. */
+  timeoutMs: number;
+  /** Certificates to trust instead of the built-in ones (PEM). */
+  ca?: string;
+  /** Accept any certificate. */
+  unsafeCertificates?: boolean;
+}
+
+/** Time that an address gets before the next one is tried at the same time (RFC 8305, "Connection Attempt Delay"). */
+const NEXT_ADDRESS_MS = 250;
+const MAX_ADDRESSES = 16;
+const KEEP_ALIVE_MS = 60_000;
+
+/**
+ * Opens one connection. The guard is asked about the very addresses that are dialled, whether they were resolved or written
+ * in the URL, and once more about the peer, so that no second look-up can give another answer. Throws {@link FetchError}.
+ */
+export async function connect(dial: Dial, rules: ConnectRules): Promise<Socket> {
+  const deadline = AbortSignal.timeout(rules.timeoutMs);
+  const addresses = await within(deadline, dial, allowedAddresses(dial.host, rules));
+  const socket = await connectFirst(addresses, dial, deadline);
+  if (!rules.allows(socket.remoteAddress ?? "")) {
+    socket.destroy();
+    throw new FetchError("address", `Connected to "${dial.host}" at an address that must not be dialled`);
+  }
+  if (dial.tlsName === undefined) return socket;
+  return await secure(socket, dial.tlsName, rules, deadline);
+}
+
+async function allowedAddresses(host: string, rules: ConnectRules): Promise<string[]> {
+  const bare = host.replace(/^\[(.*)\]$/, "$1");
+  const addresses = isIP(bare) === 0 ? await rules.addresses(bare) : [bare];
+  if (addresses.length === 0) throw new FetchError("dns", `"${host}" has no address`);
+  const allowed = addresses.filter(rules.allows).slice(0, MAX_ADDRESSES);
+  if (allowed.length === 0) throw new FetchError("address", `"${host}" has only addresses that must not be dialled`);
+  return allowed;
+}
+
+function within<T>(deadline: AbortSignal, dial: Dial, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = () => reject(timedOut(dial));
+    deadline.addEventListener("abort", late, { once: true });
+    work.then(resolve, reject).finally(() => deadline.removeEventListener("abort", late));
+  });
+}
+
+/** The first connection that stands, the addresses being tried one after another but without waiting long for any. */
+function connectFirst(addresses: readonly string[], dial: Dial, deadline: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const trying = new Set<Socket>();
+    let next = 0;
+    let timer: NodeJS.Timeout | undefined;
+
+    const settle = () => {
+      clearTimeout(timer);
+      deadline.removeEventListener("abort", late);
+      for (const socket of trying)
+        socket
+          .removeAllListeners()
+          .on("error", () => {})
+          .destroy();
+    };
+    const late = () => {
+      settle();
+      reject(timedOut(dial));
+    };
+    const failed = (socket: Socket, error: Error) => {
+      trying.delete(socket);
+      if (next < addresses.length) return tryNext();
+      if (trying.size > 0) return;
+      settle();
+      reject(new FetchError("connect", `Cannot connect to "${dial.host}" port ${dial.port}`, error));
+    };
+    const connected = (socket: Socket) => {
+      trying.delete(socket);
+      settle();
+      socket.removeAllListeners("error");
+      resolve(socket);
+    };
+    const tryNext = () => {
+      clearTimeout(timer);
+      const host = addresses[next++];
+      if (host === undefined) return;
+      const keepAlive = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+      const socket = connectTcp({ host, port: dial.port, ...keepAlive });
+      trying.add(socket);
+      socket.once("error", (error) => failed(socket, error)).once("connect", () => connected(socket));
+      timer = setTimeout(tryNext, NEXT_ADDRESS_MS);
+    };
+
+    deadline.addEventListener("abort", late, { once: true });
+    tryNext();
+  });
+}
+
+function secure(socket: Socket, name: string, rules: ConnectRules, deadline: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const secured = connectTls({
+      socket,
+      // SNI is for names only (RFC 6066, section 3); `host` is what the certificate is checked against without it.
+      ...(isIP(name) === 0 ? { servername: name } : {}),
+      host: name,
+      ALPNProtocols: ["http/1.1"],
+      rejectUnauthorized: !rules.unsafeCertificates,
+      ...(rules.ca === undefined ? {} : { ca: rules.ca }),
+    });
+    const fail = (error: FetchError) => {
+      deadline.removeEventListener("abort", late);
+      secured.on("error", () => {}).destroy();
+      reject(error);
+    };
+    const late = () => fail(new FetchError("timeout", `No TLS handshake with "${name}" in time`));
+    const broken = (error: Error) =>
+      fail(new FetchError("tls", `No TLS connection for "${name}": ${error.message}`, error));
+    deadline.addEventListener("abort", late, { once: true });
+    secured.once("error", broken).once("secureConnect", () => {
+      deadline.removeEventListener("abort", late);
+      secured.removeListener("error", broken);
+      resolve(secured);
+    });
+  });
+}
+
+function timedOut(dial: Dial): FetchError {
+  return new FetchError("timeout", `No connection to "${dial.host}" port ${dial.port} in time`);
+}

@@ -1,0 +1,54 @@
+/** Why an outbound request came to nothing. */
+export type FetchFailure =
+  /** The URL is no http(s) URL, carries a password, or is http where only https will do. */
+  | "url"
+  /** The name has no address, or its servers don't answer. */
+  | "dns"
+  /** Every address of the name is one that must not be dialled. */
+  | "address"
+  /** Refused, unreachable, or closed before an answer. */
+  | "connect"
+  /** The certificate is not valid for the name, or the handshake failed. */
+  | "tls"
+  | "timeout"
+  /** More bytes than allowed, announced or sent. */
+  | "too_large"
+  /** Too many redirects. */
+  | "redirect"
+  /** Compressed although we asked for the plain bytes. */
+  | "encoding"
+  /** Not HTTP, cut short, or not the JSON that was asked for. */
+  | "broken"
+  /** Too many requests are under way. */
+  | "busy"
+  /** The caller's signal. */
+  | "aborted";
+
+/** What `SafeFetch` and the bodies of its responses fail with. The message may hold addresses and names: for logs, never for clients. */
+export class FetchError extends Error {
+  readonly failure: FetchFailure;
+
+  constructor(failure: FetchFailure, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = "FetchError";
+    this.failure = failure;
+  }
+}
+
+const FAILURES: Readonly<Record<string, FetchFailure>> = {
+  UND_ERR_HEADERS_TIMEOUT: "timeout",
+  UND_ERR_BODY_TIMEOUT: "timeout",
+  UND_ERR_CONNECT_TIMEOUT: "timeout",
+  UND_ERR_RES_EXCEEDED_MAX_SIZE: "too_large",
+  UND_ERR_HEADERS_OVERFLOW: "too_large",
+  HPE_HEADER_OVERFLOW: "too_large",
+  UND_ERR_INVALID_ARG: "url",
+};
+
+/** Whatever went wrong in a request, as a {@link FetchError}; one that already is stays as it is. */
+export function toFetchError(thrown: unknown): FetchError {
+  if (thrown instanceof FetchError) return thrown;
+  const { code, message } = thrown as { code?: unknown; message?: unknown };
+  const failure = typeof code === "string" ? FAILURES[code] : undefined;
+  return new FetchError(failure ?? "broken", `Cannot finish the request: ${String(message ?? thrown)}`, thrown);
+}

@@ -1,0 +1,102 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+/**
+ * Every metric of the origin, declared once. Labels come from closed sets only (our own actions, methods, status codes,
+ * outcomes): never from what a client or a remote server can choose.
+ */
+export interface Metrics {
+  /** A request that reached a route of ours. */
+  requestSeen(action: string, method: string): void;
+  /** A request that was answered. `milliseconds` from its first header to its last byte. */
+  requestAnswered(action: string, method: string, status: number, milliseconds: number): void;
+  /** A thumbnail that was made (not found ready). */
+  thumbnailMade(method: "crop" | "scale", animated: boolean): void;
+  /** A document or body written to the edge bucket. */
+  published(what: "descriptor" | "body" | "verdict" | "tombstone"): void;
+  /** An access token that was judged, and by whom. */
+  tokenJudged(by: "cache" | "homeserver" | "application_service" | "shared_secret"): void;
+  /** A request that was refused because of a limit, named by the key of the configuration. */
+  limitReached(limit: string): void;
+  /** Changes that the edge must learn and has not been told yet. */
+  outboxWaiting(count: number): void;
+  /** The page that Prometheus reads. */
+  page(): Promise<{ contentType: string; body: string }>;
+  /** How many requests each action has seen, for tests and the health page. */
+  requestsSeen(): Promise<number>;
+}
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/** Makes the metrics of one origin, in a registry of their own. */
+export function makeMetrics(options: { ofProcess: boolean }): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  if (options.ofProcess) collectDefaultMetrics({ register: registry });
+
+  const seen = new Counter({
+    name: "media_http_requests_total",
+    help: "Requests that reached a route",
+    labelNames: ["action", "method"] as const,
+    registers,
+  });
+  const answered = new Counter({
+    name: "media_http_responses_total",
+    help: "Answers given, by status",
+    labelNames: ["action", "method", "statusCode"] as const,
+    registers,
+  });
+  const duration = new Histogram({
+    name: "media_http_response_time_seconds",
+    help: "Time from the first header of a request to the last byte of its answer",
+    labelNames: ["action", "method"] as const,
+    buckets: SECONDS,
+    registers,
+  });
+  const thumbnails = new Counter({
+    name: "media_thumbnails_generated_total",
+    help: "Thumbnails that were made",
+    labelNames: ["method", "animated"] as const,
+    registers,
+  });
+  const published = new Counter({
+    name: "media_edge_writes_total",
+    help: "Objects written to the edge bucket",
+    labelNames: ["what"] as const,
+    registers,
+  });
+  const tokens = new Counter({
+    name: "media_tokens_judged_total",
+    help: "Access tokens judged, by who knew the answer",
+    labelNames: ["by"] as const,
+    registers,
+  });
+  const limits = new Counter({
+    name: "media_limits_reached_total",
+    help: "Requests refused with 429, by the limit they reached",
+    labelNames: ["limit"] as const,
+    registers,
+  });
+  const outbox = new Gauge({
+    name: "media_edge_outbox_waiting",
+    help: "Changes the edge has not been told of yet",
+    registers,
+  });
+
+  return {
+    requestSeen: (action, method) => seen.inc({ action, method }),
+    requestAnswered(action, method, status, milliseconds) {
+      answered.inc({ action, method, statusCode: String(status) });
+      duration.observe({ action, method }, milliseconds / 1000);
+    },
+    thumbnailMade: (method, animated) => thumbnails.inc({ method, animated: String(animated) }),
+    published: (what) => published.inc({ what }),
+    tokenJudged: (by) => tokens.inc({ by }),
+    limitReached: (limit) => limits.inc({ limit }),
+    outboxWaiting: (count) => outbox.set(count),
+    page: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+    async requestsSeen() {
+      const { values } = await seen.get();
+      return values.reduce((sum, one) => sum + one.value, 0);
+    },
+  };
+}
