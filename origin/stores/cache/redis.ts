@@ -1,0 +1,130 @@
+import { Redis, type RedisOptions } from "ioredis";
+import { type Clock, pause } from "../../platform/clock.ts";
+import type { Log } from "../../platform/log.ts";
+import { makeRing } from "./shard_ring.ts";
+
+/** A Redis server: the name by which keys find it, and `host:port` or a URL (`redis://user:password@host:port/db`, `rediss:` with TLS). */
+export interface RedisAddress {
+  readonly name: string;
+  readonly addr: string;
+}
+
+/** How to reach Redis. `databaseNumber` holds where an address names none. */
+export interface RedisSettings {
+  readonly shards: readonly RedisAddress[];
+  readonly databaseNumber: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Several Redis servers that each hold a part of the keys. */
+export interface SharedRedis {
+  /**
+   * Asks the server that this key belongs to. `undefined` when it cannot be asked or does not answer within a fraction of a
+   * second; after that it is left alone for a moment, so that an outage costs next to nothing. Never throws.
+   */
+  ask<T>(key: string, question: (client: Redis) => Promise<T>): Promise<T | undefined>;
+  close(): Promise<void>;
+}
+
+const CONNECT_MS = 500;
+const COMMAND_MS = 300;
+const SILENCE_MS = 5_000;
+const REST_MS = 1_000;
+const MAX_RECONNECT_MS = 2_000;
+const DEFAULT_PORT = 6379;
+
+/**
+ * Connects to every server, waiting for it half a second at most: one that is away is tried again in the background for as
+ * long as it takes. Throws on an address that is none.
+ */
+export async function openRedis(settings: RedisSettings): Promise<SharedRedis> {
+  const shards = settings.shards.map((address) => new Shard(address, settings));
+  const pick = makeRing(shards);
+  const waited = new AbortController();
+  await Promise.race([Promise.all(shards.map((shard) => shard.ready)), pause(CONNECT_MS, waited.signal)]);
+  waited.abort();
+  return {
+    ask: (key, question) => pick(key).ask(question),
+    close: async () => void (await Promise.all(shards.map((shard) => shard.close()))),
+  };
+}
+
+class Shard {
+  readonly name: string;
+  /** Settles when the first connection stands. */
+  readonly ready: Promise<void>;
+  readonly #client: Redis;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #away = false;
+  #restUntil = 0;
+  #closing = false;
+
+  constructor(address: RedisAddress, { databaseNumber, clock, log }: RedisSettings) {
+    this.name = address.name;
+    this.#clock = clock;
+    this.#log = log;
+    this.#client = new Redis(connectionOf(address.addr, databaseNumber));
+    this.ready = new Promise((resolve) => this.#client.once("ready", resolve));
+    this.#client.on("ready", () => this.#isBack());
+    // Without a listener an error would end the process.
+    this.#client.on("error", (error) => this.#isAway(error));
+    this.#client.on("close", () => this.#isAway(new Error("the connection was closed")));
+  }
+
+  async ask<T>(question: (client: Redis) => Promise<T>): Promise<T | undefined> {
+    if (this.#client.status !== "ready" || this.#clock() < this.#restUntil) return undefined;
+    // While it does not answer, one question in a while is enough to find out.
+    if (this.#away) this.#restUntil = this.#clock() + REST_MS;
+    try {
+      const answer = await question(this.#client);
+      if (this.#away) this.#isBack();
+      return answer;
+    } catch (error) {
+      this.#isAway(error);
+      return undefined;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    if (this.#client.status === "ready") await this.#client.quit().catch(() => undefined);
+    this.#client.disconnect();
+  }
+
+  #isAway(error: unknown): void {
+    this.#restUntil = this.#clock() + REST_MS;
+    if (this.#away || this.#closing) return;
+    this.#away = true;
+    this.#log.warn({ shard: this.name, error }, "Redis is away: this process goes on by itself");
+  }
+
+  #isBack(): void {
+    this.#restUntil = 0;
+    if (this.#away) this.#log.info({ shard: this.name }, "Redis is back");
+    this.#away = false;
+  }
+}
+
+/** Settings with which a server that is gone or silent is found out quickly, and nothing is sent twice or queued. */
+function connectionOf(addr: string, databaseNumber: number): Omit<RedisOptions, "replyMapping"> {
+  const url = new URL(addr.includes("://") ? addr : `redis://${addr}`);
+  const database = /^\/(\d+)$/.exec(url.pathname)?.[1];
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: url.port === "" ? DEFAULT_PORT : Number(url.port),
+    db: database === undefined ? databaseNumber : Number(database),
+    ...(url.username === "" ? {} : { username: decodeURIComponent(url.username) }),
+    ...(url.password === "" ? {} : { password: decodeURIComponent(url.password) }),
+    ...(url.protocol === "rediss:" ? { tls: {} } : {}),
+    connectionName: "mxcdn",
+    connectTimeout: CONNECT_MS,
+    commandTimeout: COMMAND_MS,
+    socketTimeout: SILENCE_MS,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 1,
+    retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), MAX_RECONNECT_MS),
+  };
+}

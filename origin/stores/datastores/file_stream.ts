@@ -1,0 +1,59 @@
+import type { FileHandle } from "node:fs/promises";
+import type { ByteSlice } from "../../../shared/byte_range.ts";
+
+const CHUNK = 128 * 1024;
+
+/**
+ * The bytes of an open file, or a slice of them, read only when asked for: a reader that stops reading holds one file
+ * descriptor and no memory. Owns the handle, and closes it at the end, on cancel, on abort and on error.
+ *
+ * Errors: one that says so when the file ends within the slice.
+ */
+export function fileStream(
+  handle: FileHandle,
+  slice: ByteSlice | undefined,
+  signal: AbortSignal,
+): ReadableStream<Uint8Array> {
+  let position = slice?.offset ?? 0;
+  const end = slice ? slice.offset + slice.length : Number.POSITIVE_INFINITY;
+  let onAbort = () => {};
+
+  function close(): Promise<void> {
+    signal.removeEventListener("abort", onAbort);
+    return handle.close();
+  }
+
+  async function read(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    const wanted = Math.min(CHUNK, end - position);
+    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, position);
+    if (signal.aborted) return;
+    position += bytesRead;
+    if (bytesRead > 0) controller.enqueue(buffer.subarray(0, bytesRead));
+    else if (slice) throw new Error("Cannot read on: the file is shorter than it was");
+    if (bytesRead === 0 || position === end) await close().then(() => controller.close());
+  }
+
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        onAbort = () => {
+          controller.error(signal.reason);
+          close().catch(() => undefined);
+        };
+        signal.addEventListener("abort", onAbort, { once: true });
+        if (signal.aborted) onAbort();
+      },
+      async pull(controller) {
+        try {
+          if (position === end) await close().then(() => controller.close());
+          else await read(controller);
+        } catch (error) {
+          await close().catch(() => undefined);
+          throw error;
+        }
+      },
+      cancel: close,
+    },
+    { highWaterMark: 0 },
+  );
+}

@@ -1,0 +1,165 @@
+import type { Database, Queryable } from "./database.ts";
+import { enqueueRemoval } from "./removals.ts";
+
+/**
+ * A body that is stored: what it is and where it lies. Sizes in bytes, times in milliseconds.
+ *
+ * A transaction locks in one order: bodies (by hash), then media, then a user's usage. Whoever stores a body that may be
+ * there claims it first.
+ */
+export interface Blob {
+  /** Lower-case hex. */
+  readonly sha256: string;
+  readonly size: number;
+  readonly datastoreId: string;
+  readonly location: string;
+  /** Of this incarnation of the body; part of its object's name. */
+  readonly generation: number;
+  readonly createdAt: number;
+}
+
+interface BlobRow {
+  sha256: string;
+  size: number;
+  datastore_id: string;
+  location: string;
+  generation: number;
+  created_at: number;
+}
+
+const COLUMNS = "sha256, size, datastore_id, location, generation, created_at";
+
+/**
+ * Makes sure that a body stays: whatever was going to remove it does not, and nothing can until `tx` ends, which should
+ * write a row that points at it. `undefined`: it is not there (any more); store it, then {@link insertBlob}.
+ */
+export async function claimBlob(tx: Queryable, sha256: string): Promise<Blob | undefined> {
+  const { rows } = await tx.query<BlobRow>(`UPDATE blobs SET doomed_at = NULL WHERE sha256 = $1 RETURNING ${COLUMNS}`, [
+    sha256,
+  ]);
+  return rows[0] && fromRow(rows[0]);
+}
+
+/**
+ * Records a body whose object is stored, and claims it. Where another was faster its row stays and is returned: then
+ * `mine`'s object is put on the list of removals, in this transaction.
+ */
+export async function insertBlob(tx: Queryable, mine: Blob): Promise<Blob> {
+  const { rows } = await tx.query<BlobRow>(
+    `INSERT INTO blobs (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)
+     ON CONFLICT (sha256) DO UPDATE SET doomed_at = NULL RETURNING ${COLUMNS}`,
+    [mine.sha256, mine.size, mine.datastoreId, mine.location, mine.generation, mine.createdAt],
+  );
+  const winner = fromRow(rows[0] as BlobRow);
+  if (winner.datastoreId === mine.datastoreId && winner.location === mine.location) return winner;
+  const { datastoreId, location, createdAt } = mine;
+  await enqueueRemoval(tx, { datastoreId, location, createdAt });
+  return winner;
+}
+
+/** Locks these bodies until `tx` ends, in the order that everybody keeps. */
+export async function lockBlobs(tx: Queryable, hashes: readonly string[]): Promise<void> {
+  await tx.query("SELECT FROM blobs WHERE sha256 = ANY ($1) ORDER BY sha256 FOR UPDATE", [hashes]);
+}
+
+/**
+ * Dooms each of these bodies that nothing points at: it goes after the grace time unless it is claimed before. True when
+ * one was doomed.
+ */
+export async function doomIfUnreferenced(tx: Queryable, hashes: readonly string[], now: number): Promise<boolean> {
+  // Locked first, looked at second: in one statement the look would be at how things stood before the lock was had.
+  await lockBlobs(tx, hashes);
+  const { rowCount } = await tx.query(
+    `UPDATE blobs b SET doomed_at = $2
+     WHERE sha256 = ANY ($1) AND doomed_at IS NULL AND NOT ${REFERENCED}`,
+    [hashes, now],
+  );
+  return rowCount > 0;
+}
+
+/**
+ * Takes away up to `limit` bodies doomed before the time `before`: the row is deleted and its object put on the list of
+ * removals, in one transaction. Returns how many doomed bodies were settled; fewer than `limit`: there are no more.
+ *
+ * A doomed body that something points at after all (written without a claim) is kept, and no longer doomed.
+ */
+export async function reapDoomed(db: Database, before: number, now: number, limit: number): Promise<number> {
+  return await db.transaction(async (tx) => {
+    const doomed = await tx.query<{ sha256: string }>(
+      `SELECT sha256 FROM blobs WHERE doomed_at < $1 ORDER BY doomed_at LIMIT $2 FOR UPDATE SKIP LOCKED`,
+      [before, limit],
+    );
+    const hashes = doomed.rows.map((row) => row.sha256);
+    if (hashes.length === 0) return 0;
+    await tx.query(`UPDATE blobs b SET doomed_at = NULL WHERE sha256 = ANY ($1) AND ${REFERENCED}`, [hashes]);
+    await tx.query(
+      `WITH gone AS (DELETE FROM blobs WHERE sha256 = ANY ($1) AND doomed_at IS NOT NULL RETURNING *)
+       INSERT INTO removals (datastore_id, location, sha256, generation, created_at, due_at)
+       SELECT datastore_id, location, sha256, generation, $2, $2 FROM gone`,
+      [hashes, now],
+    );
+    return hashes.length;
+  });
+}
+
+/**
+ * Dooms bodies recorded before the time `before` that nothing points at and nobody doomed, up to `limit`: a safety net
+ * under {@link doomIfUnreferenced}. Returns how many.
+ */
+export async function doomStrays(db: Database, before: number, now: number, limit: number): Promise<number> {
+  const { rows } = await db.query<{ sha256: string }>(
+    `SELECT sha256 FROM blobs b WHERE doomed_at IS NULL AND created_at < $1 AND NOT ${REFERENCED} LIMIT $2`,
+    [before, limit],
+  );
+  const hashes = rows.map((row) => row.sha256);
+  if (hashes.length > 0) await db.transaction((tx) => doomIfUnreferenced(tx, hashes, now));
+  return hashes.length;
+}
+
+/** Which of these locations of a datastore are those of a body. */
+export async function knownLocations(
+  db: Queryable,
+  datastoreId: string,
+  locations: readonly string[],
+): Promise<Set<string>> {
+  const { rows } = await db.query<{ location: string }>(
+    "SELECT location FROM blobs WHERE datastore_id = $1 AND location = ANY ($2)",
+    [datastoreId, locations],
+  );
+  return new Set(rows.map((row) => row.location));
+}
+
+/** Which of these bodies of the edge bucket are those of a row of the same incarnation. */
+export async function knownBodies(
+  db: Queryable,
+  bodies: readonly { readonly sha256: string; readonly generation: number }[],
+): Promise<Set<string>> {
+  const { rows } = await db.query<{ sha256: string }>(
+    `SELECT b.sha256 FROM blobs b JOIN unnest($1::text[], $2::bigint[]) AS asked (sha256, generation)
+     ON b.sha256 = asked.sha256 AND b.generation = asked.generation`,
+    [bodies.map((body) => body.sha256), bodies.map((body) => body.generation)],
+  );
+  return new Set(rows.map((row) => row.sha256));
+}
+
+/** How many bytes each datastore holds. Reads the whole table: ask seldom. */
+export async function bytesByDatastore(db: Queryable): Promise<Map<string, number>> {
+  const { rows } = await db.query<{ datastore_id: string; bytes: number }>(
+    "SELECT datastore_id, sum(size)::bigint AS bytes FROM blobs GROUP BY datastore_id",
+  );
+  return new Map(rows.map((row) => [row.datastore_id, row.bytes]));
+}
+
+const REFERENCED = `(EXISTS (SELECT FROM media m WHERE m.sha256 = b.sha256)
+  OR EXISTS (SELECT FROM thumbnails t WHERE t.sha256 = b.sha256))`;
+
+function fromRow(row: BlobRow): Blob {
+  return {
+    sha256: row.sha256,
+    size: row.size,
+    datastoreId: row.datastore_id,
+    location: row.location,
+    generation: row.generation,
+    createdAt: row.created_at,
+  };
+}

@@ -1,0 +1,40 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+
+/** A folder that no other process uses as long as this one lives. */
+export interface FolderLock {
+  release(): void;
+}
+
+/**
+ * Takes a folder for this process alone.
+ *
+ * Node has no file locks, but the SQLite inside it has: an exclusive transaction on an empty file holds a lock of the
+ * operating system, which ends with the process, however it ends. So there is nothing stale to be judged by process ids,
+ * which are used again (and begin at 1 in each container). `owner` beside it is only for the message.
+ *
+ * Errors: an Error that names the folder and who holds it.
+ */
+export function lockFolder(folder: string): FolderLock {
+  const owner = join(folder, "owner");
+  const file = new DatabaseSync(join(folder, "lock"));
+  try {
+    file.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    file.close();
+    throw new Error(`Cannot open the database in ${folder}: ${holder(owner)} is using it; stop that one first`, {
+      cause: error,
+    });
+  }
+  writeFileSync(owner, `${process.pid}\n`);
+  return { release: () => file.close() };
+}
+
+function holder(owner: string): string {
+  try {
+    return `process ${readFileSync(owner, "utf8").trim()}`;
+  } catch {
+    return "another process";
+  }
+}

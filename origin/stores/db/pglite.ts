@@ -1,0 +1,68 @@
+import { existsSync } from "node:fs";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import { createPgConfig } from "@electric-sql/pglite/node-postgres";
+import pg from "pg";
+import { type Database, PgDatabase } from "./database.ts";
+import { lockFolder } from "./folder_lock.ts";
+import { quoted } from "./postgres_listener.ts";
+import { TYPES } from "./types.ts";
+
+const MAX_WAITING = 1_000;
+const WAIT_MS = 30_000;
+
+/**
+ * Opens the embedded Postgres (PGlite) in a folder, made when it is not there. For trying, developing and one small server:
+ * it survives `kill -9` but not a power cut, and one process at a time can use the folder.
+ *
+ * Errors: an Error that names the folder when another process holds it or it cannot be written.
+ */
+export async function openPglite(folder: string): Promise<Database> {
+  await mkdir(folder, { recursive: true });
+  const lock = lockFolder(folder);
+  try {
+    const lite = await openFiles(folder);
+    const config = createPgConfig(lite);
+    // More than one connection would mix up the protocol messages of both.
+    const pool = new pg.Pool({ ...config, max: 1, connectionTimeoutMillis: WAIT_MS, types: TYPES });
+    const database: Database = new PgDatabase(pool, {
+      listen: async (channel, onPayload) => {
+        const stop = lite.onNotification((heard, payload) => {
+          if (heard === channel) onPayload(payload);
+        });
+        // The only session hears for all; it goes on hearing what nobody wants any more.
+        await database.query(`LISTEN ${quoted(channel)}`);
+        return async () => stop();
+      },
+      close: async () => {
+        await lite.close();
+        lock.release();
+      },
+      maxWaiting: MAX_WAITING,
+      beforeQuery: yieldToTimers,
+      replaceable: false,
+    });
+    return database;
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** A new database is made aside and then renamed, so that a kill meanwhile leaves nothing that looks like one. */
+async function openFiles(folder: string): Promise<PGlite> {
+  const dataDir = join(folder, "pgdata");
+  if (!existsSync(dataDir)) {
+    const making = join(folder, "pgdata.new");
+    await rm(making, { recursive: true, force: true });
+    await (await PGlite.create({ dataDir: making })).close();
+    await rename(making, dataDir);
+  }
+  return await PGlite.create({ dataDir });
+}
+
+/** PGlite answers in microtasks only: without this, a busy database would let no timer and no socket have its turn. */
+function yieldToTimers(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,123 @@
+import type { Mxc } from "../../../shared/mxc.ts";
+import type { ThumbnailSpec } from "../../../shared/thumbnail_size.ts";
+import { type Blob, doomIfUnreferenced } from "./blobs.ts";
+import type { Queryable } from "./database.ts";
+
+/** A thumbnail that was made of a media. Times in milliseconds. */
+export interface Thumbnail extends Mxc {
+  /** Its key among those of its media: `thumbnailSuffix` of what was asked for. */
+  readonly suffix: string;
+  readonly contentType: string;
+  readonly createdAt: number;
+  readonly generation: number;
+  readonly blob: Omit<Blob, "createdAt">;
+}
+
+/** A thumbnail to be recorded: for which specification it was made, and what came of it. */
+export interface NewThumbnail extends Mxc, ThumbnailSpec {
+  readonly suffix: string;
+  readonly sha256: string;
+  readonly contentType: string;
+  readonly createdAt: number;
+}
+
+interface ThumbnailRow {
+  server_name: string;
+  media_id: string;
+  suffix: string;
+  content_type: string;
+  created_at: number;
+  generation: number;
+  sha256: string;
+  size: number;
+  datastore_id: string;
+  location: string;
+  blob_generation: number;
+}
+
+const SELECT_THUMBNAIL = `
+  SELECT t.server_name, t.media_id, t.suffix, t.content_type, t.created_at, t.generation,
+    b.sha256, b.size, b.datastore_id, b.location, b.generation AS blob_generation
+  FROM thumbnails t JOIN blobs b ON b.sha256 = t.sha256`;
+
+/** The thumbnail of a media under this suffix, with everything that serving it needs. */
+export async function findThumbnail(db: Queryable, mxc: Mxc, suffix: string): Promise<Thumbnail | undefined> {
+  const { rows } = await db.query<ThumbnailRow>(
+    `${SELECT_THUMBNAIL} WHERE t.server_name = $1 AND t.media_id = $2 AND t.suffix = $3`,
+    [mxc.serverName, mxc.mediaId, suffix],
+  );
+  return rows[0] && fromRow(rows[0]);
+}
+
+/** The thumbnails that were made of a media: the box each was made for (pixels), its type and its size (bytes). */
+export async function listThumbnails(
+  db: Queryable,
+  { serverName, mediaId }: Mxc,
+): Promise<{ width: number; height: number; contentType: string; size: number }[]> {
+  const { rows } = await db.query<{ width: number; height: number; content_type: string; size: number }>(
+    `SELECT t.width, t.height, t.content_type, b.size FROM thumbnails t JOIN blobs b ON b.sha256 = t.sha256
+     WHERE t.server_name = $1 AND t.media_id = $2 ORDER BY t.width, t.height, t.suffix`,
+    [serverName, mediaId],
+  );
+  return rows.map(({ content_type, ...row }) => ({ ...row, contentType: content_type }));
+}
+
+/**
+ * Records a thumbnail whose body was claimed in `tx`, and draws its generation. Where another was faster, that one stays
+ * and is returned. `undefined`: its media is gone.
+ */
+export async function insertThumbnail(tx: Queryable, made: NewThumbnail): Promise<Thumbnail | undefined> {
+  const media = await tx.query("SELECT FROM media WHERE server_name = $1 AND media_id = $2 FOR KEY SHARE", [
+    made.serverName,
+    made.mediaId,
+  ]);
+  if (media.rowCount === 0) return undefined;
+  // Inserted first, drawn second, as for media: the row must be held when its generation is drawn.
+  const inserted = await tx.query(
+    `INSERT INTO thumbnails (server_name, media_id, suffix, width, height, method, animated, format, sha256,
+       content_type, created_at, generation)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0) ON CONFLICT DO NOTHING`,
+    [
+      made.serverName,
+      made.mediaId,
+      made.suffix,
+      made.width,
+      made.height,
+      made.method,
+      made.animated,
+      made.format,
+      made.sha256,
+      made.contentType,
+      made.createdAt,
+    ],
+  );
+  if (inserted.rowCount === 1) await drawGeneration(tx, made);
+  else await doomIfUnreferenced(tx, [made.sha256], made.createdAt);
+  return await findThumbnail(tx, made, made.suffix);
+}
+
+async function drawGeneration(tx: Queryable, { serverName, mediaId, suffix }: NewThumbnail): Promise<void> {
+  await tx.query(
+    `UPDATE thumbnails SET generation = nextval('generations')
+     WHERE server_name = $1 AND media_id = $2 AND suffix = $3`,
+    [serverName, mediaId, suffix],
+  );
+}
+
+function fromRow(row: ThumbnailRow): Thumbnail {
+  return {
+    serverName: row.server_name,
+    mediaId: row.media_id,
+    suffix: row.suffix,
+    contentType: row.content_type,
+    createdAt: row.created_at,
+    generation: row.generation,
+    blob: {
+      sha256: row.sha256,
+      size: row.size,
+      datastoreId: row.datastore_id,
+      location: row.location,
+      generation: row.blob_generation,
+    },
+  };
+}

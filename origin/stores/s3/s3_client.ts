@@ -1,0 +1,58 @@
+import { S3Client } from "@aws-sdk/client-s3";
+
+/** Which bucket of which store, as whom, and how it is addressed. Empty texts are as good as absent. */
+export interface S3ClientOptions {
+  /** A host with or without port, or a URL (then `ssl` says nothing). */
+  readonly endpoint: string;
+  readonly bucketName: string;
+  readonly ssl?: boolean | undefined;
+  readonly region?: string | undefined;
+  /** Without them the ambient ones of the machine are used (environment, profile, instance role). */
+  readonly accessKeyId?: string | undefined;
+  readonly accessSecret?: string | undefined;
+  /** Whether the bucket's name stands in the path rather than in the host name. Without it: everywhere but at Amazon's. */
+  readonly pathStyle?: boolean | undefined;
+}
+
+const CONNECT_MS = 5_000;
+/** A connection on which nothing moves for this long is given up. */
+const SILENCE_MS = 60_000;
+/** Slow readers keep a connection each; they must not keep everybody else from the store. */
+const CONNECTIONS = 512;
+/** Cloudflare R2 takes it for its only region, and stores without regions for theirs. */
+const DEFAULT_REGION = "us-east-1";
+const AMAZON = /(^|\.)amazonaws\.com(\.cn)?$/;
+
+/** Makes a client of an S3 store. The caller destroys it. */
+export function makeS3Client(options: S3ClientOptions): S3Client {
+  const endpoint = endpointUrl(options);
+  const atAmazon = AMAZON.test(endpoint.hostname);
+  const { accessKeyId, accessSecret } = options;
+  const agent = { keepAlive: true, maxSockets: CONNECTIONS };
+  return new S3Client({
+    // Amazon's common host name serves one region only: there the client must find the host of the region by itself.
+    ...(endpoint.hostname === "s3.amazonaws.com" ? {} : { endpoint: endpoint.href }),
+    region: options.region || DEFAULT_REGION,
+    followRegionRedirects: atAmazon,
+    forcePathStyle: options.pathStyle ?? !atAmazon,
+    ...(accessKeyId && accessSecret ? { credentials: { accessKeyId, secretAccessKey: accessSecret } } : {}),
+    // Checksums in trailers need chunked uploads of unknown length, which many stores refuse or store as they come.
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    requestHandler: {
+      connectionTimeout: CONNECT_MS,
+      socketTimeout: SILENCE_MS,
+      httpAgent: agent,
+      httpsAgent: agent,
+    },
+  });
+}
+
+/** Names a bucket, so that two configurations can be seen to mean the same one. */
+export function bucketPlace(options: S3ClientOptions): string {
+  return `${endpointUrl(options).href.replace(/\/$/, "")}/${options.bucketName}`;
+}
+
+function endpointUrl({ endpoint, ssl }: Pick<S3ClientOptions, "endpoint" | "ssl">): URL {
+  return new URL(endpoint.includes("://") ? endpoint : `${ssl === false ? "http" : "https"}://${endpoint}`);
+}
