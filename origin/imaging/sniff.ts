@@ -1,0 +1,65 @@
+import { open } from "node:fs/promises";
+import type { ImageFormat } from "./image_info.ts";
+
+/** Bytes of a file's beginning that decide what it is. The SVG reader looks no further either. */
+const HEAD_BYTES = 1_000;
+
+/** The format of the file at `path` by its first bytes, or `undefined` when it is none that we decode. */
+export async function sniffFile(path: string): Promise<ImageFormat | undefined> {
+  const file = await open(path, "r");
+  try {
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(HEAD_BYTES), position: 0 });
+    return sniff(buffer.subarray(0, bytesRead));
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * The format of a file that begins with `head` (1000 bytes are enough). A claimed content type has no say: it is what
+ * attacks on decoders lie about, and what honest clients often get wrong.
+ */
+export function sniff(head: Uint8Array): ImageFormat | undefined {
+  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, HEAD_BYTES)).toString("latin1");
+  const signed = SIGNATURES.find(([, signatures]) => signatures.some((signature) => text.startsWith(signature)))?.[0];
+  if (signed) return signed;
+  if (isWebp(text)) return "webp";
+  if (isAvif(text)) return "avif";
+  return isSvg(text) ? "svg" : undefined;
+}
+
+const SIGNATURES: readonly (readonly [ImageFormat, readonly string[]])[] = [
+  ["jpeg", ["\xff\xd8\xff"]],
+  ["png", ["\x89PNG\r\n\x1a\n"]],
+  ["gif", ["GIF87a", "GIF89a"]],
+  ["tiff", ["II*\0", "II+\0", "MM\0*", "MM\0+"]],
+];
+
+function isWebp(text: string): boolean {
+  return (
+    text.startsWith("RIFF") && ["VP8 ", "VP8L", "VP8X"].includes(text.slice(12, 16)) && text.slice(8, 12) === "WEBP"
+  );
+}
+
+const MAX_BRANDS = 32;
+
+/** ISO/IEC 14496-12 §4.3: the brands of an `ftyp` box. AVIF is `avif`, or `avis` for a sequence (AV1 Image File Format §6). */
+function isAvif(text: string): boolean {
+  if (text.slice(4, 8) !== "ftyp") return false;
+  const size = Buffer.from(text.slice(0, 4), "latin1").readUInt32BE();
+  const brands = [text.slice(8, 12)];
+  for (let at = 16; at + 4 <= Math.min(size, text.length) && brands.length < MAX_BRANDS; at += 4) {
+    brands.push(text.slice(at, at + 4));
+  }
+  return brands.includes("avif") || brands.includes("avis");
+}
+
+/**
+ * White space, declarations, comments and a document type may stand before the root element, which must be `svg`. No two
+ * parts match the same text, so no input makes it slow.
+ */
+const SVG = /^(?:\xef\xbb\xbf)?(?:\s|<\?[^>]*>|<!--(?:(?!-->).)*-->|<!DOCTYPE[^>[]*(?:\[[^\]]*\]\s*)?>)*<svg[\s>/]/s;
+
+function isSvg(text: string): boolean {
+  return !text.includes("\0") && SVG.test(text);
+}
