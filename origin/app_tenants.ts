@@ -1,0 +1,100 @@
+import type { Config, DomainConfig } from "./config/schema.ts";
+import type { Tenant } from "./http/tenant.ts";
+import { type Homeserver, makeHomeserver } from "./matrix/homeserver.ts";
+import type { SafeFetch } from "./net/safe_fetch.ts";
+import type { ApplicationService } from "./pipelines/authenticate/application_service.ts";
+import type { Domain, MediaKind } from "./pipelines/domain.ts";
+import type { Clock } from "./platform/clock.ts";
+import type { Datastore } from "./stores/datastores/datastore.ts";
+import { makePickDatastore } from "./stores/datastores/pick.ts";
+
+/** The part of `app.ts` that turns each homeserver of the configuration into what routes and pipelines need of it. */
+
+/** What making tenants needs of the rest. */
+export interface TenantParts {
+  readonly clock: Clock;
+  readonly safeFetch: SafeFetch;
+  readonly datastores: ReadonlyMap<string, Datastore>;
+  /** How many bytes each datastore holds, by id; may be a little old. */
+  readonly estimateBytes: () => Promise<ReadonlyMap<string, number>>;
+}
+
+/** One tenant for each homeserver, by server name. */
+export function makeTenants(config: Config, parts: TenantParts): Map<string, Tenant> {
+  return new Map([...config.domains].map(([name, domain]) => [name, makeTenant(config, domain, parts)]));
+}
+
+function makeTenant(config: Config, domain: DomainConfig, parts: TenantParts): Tenant {
+  const homeserver = makeHomeserver({
+    csApi: domain.csApi,
+    serverName: domain.name,
+    backoffAt: domain.backoffAt > 0 ? domain.backoffAt : 10,
+    timeoutMs: domain.timeouts.clientServerTimeoutSeconds * 1000,
+    safeFetch: parts.safeFetch,
+    clock: parts.clock,
+  });
+  const { maxCacheTimeSeconds, useLocalAppserviceConfig, appservices } = domain.accessTokens;
+  const tokenTtlMs = Math.max(0, maxCacheTimeSeconds) * 1000;
+  return {
+    serverName: domain.name,
+    domain: makeDomain(config, domain, parts),
+    identicons: domain.identicons.enabled,
+    tokenTtlMs,
+    applicationServices: useLocalAppserviceConfig && tokenTtlMs > 0 ? appservices.map(toApplicationService) : [],
+    ...askHomeserver(homeserver, domain),
+  };
+}
+
+function askHomeserver(
+  homeserver: Homeserver,
+  domain: DomainConfig,
+): Pick<Tenant, "whoami" | "isServerAdmin" | "logout" | "versions"> {
+  return {
+    whoami: (credentials, clientAddress) => homeserver.whoami(credentials, { clientAddress }),
+    isServerAdmin: (credentials) => homeserver.isServerAdmin(credentials, domain.adminApiKind),
+    versions: (credentials, clientAddress) => homeserver.versions(credentials, { clientAddress }),
+    logout: (credentials, all, clientAddress) => homeserver.logout(credentials, { all, clientAddress }),
+  };
+}
+
+function makeDomain(config: Config, domain: DomainConfig, parts: TenantParts): Domain {
+  const { uploads, downloads, thumbnails } = domain;
+  const stores = domain.datastores.map(({ id, forKinds }) => ({ id, forKinds, store: openedStore(parts, id) }));
+  return {
+    serverName: domain.name,
+    uploads,
+    downloads: { maxBytes: downloads.maxBytes },
+    thumbnails: {
+      maxSourceBytes: thumbnails.maxSourceBytes,
+      maxAnimateBytes: thumbnails.maxAnimateSizeBytes,
+      stillFrame: thumbnails.stillFrame,
+      types: new Set(thumbnails.types.map((type) => type.toLowerCase())),
+    },
+    policy: {
+      thumbnails: {
+        sizes: thumbnails.sizes.map(({ width, height }) => ({ width, height })),
+        dynamicSizing: thumbnails.dynamicSizing,
+        defaultAnimated: thumbnails.defaultAnimated,
+        allowAnimated: thumbnails.allowAnimated,
+      },
+      openRangeMaxBytes: downloads.defaultRangeChunkSizeBytes,
+    },
+    freezeNewMedia: config.repo.freezeUnauthenticatedMedia,
+    datastoreFor: makePickDatastore<Datastore, MediaKind>(stores, parts.estimateBytes),
+  };
+}
+
+function openedStore(parts: TenantParts, id: string): Datastore {
+  const store = parts.datastores.get(id);
+  if (!store) throw new Error(`the datastore "${id}" was not opened`);
+  return store;
+}
+
+function toApplicationService(service: DomainConfig["accessTokens"]["appservices"][number]): ApplicationService {
+  return {
+    asToken: service.asToken,
+    senderUserId: service.senderUserId,
+    rateLimited: service.rateLimited,
+    userNamespaces: service.userNamespaces.map((namespace) => namespace.regex),
+  };
+}

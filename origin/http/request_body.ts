@@ -1,0 +1,55 @@
+import type { IncomingMessage } from "node:http";
+import type { FastifyRequest } from "fastify";
+import { MatrixError } from "../../shared/matrix_error.ts";
+import { headerOf } from "./request_context.ts";
+
+/** How long a body that nobody wants any more is read on, in milliseconds, so that its sender gets to hear why. */
+const LINGER_MS = 30_000;
+
+/**
+ * The body of a request as it arrives. One that stands still for `idleMs` milliseconds ends with 408, so that nobody
+ * holds a temporary file for nothing. Whoever stops reading early can still answer: the rest is thrown away as it comes, and
+ * the connection is cut if that does not end.
+ */
+export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGenerator<Uint8Array> {
+  const source = (request.body as IncomingMessage | undefined) ?? request.raw;
+  const chunks: AsyncIterator<Uint8Array> = source.iterator({ destroyOnReturn: false });
+  let giveUp: ((error: Error) => void) | undefined;
+  const timer = setTimeout(() => giveUp?.(tooSlow()), idleMs);
+  const next = () =>
+    new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+      giveUp = reject;
+      const settled = () => {
+        giveUp = undefined;
+      };
+      chunks.next().finally(settled).then(resolve, reject);
+      timer.refresh();
+    });
+  try {
+    for (let chunk = await next(); !chunk.done; chunk = await next()) yield chunk.value;
+  } finally {
+    clearTimeout(timer);
+    // A read that was given up cannot be ended before a chunk comes.
+    if (!giveUp) await chunks.return?.();
+    if (!source.readableEnded && !source.destroyed) throwAway(source);
+  }
+}
+
+function tooSlow(): MatrixError {
+  return new MatrixError("M_UNKNOWN", "The body did not arrive in time", { status: 408 });
+}
+
+function throwAway(source: IncomingMessage): void {
+  const cut = setTimeout(() => source.destroy(), LINGER_MS);
+  cut.unref();
+  source.once("close", () => clearTimeout(cut));
+  source.resume();
+}
+
+/** The length that the sender announced, in bytes; `undefined` for a chunked body. */
+export function declaredBytesOf(request: FastifyRequest): number | undefined {
+  const header = headerOf(request, "content-length");
+  if (header === undefined) return undefined;
+  const bytes = Number(header);
+  return Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
+}

@@ -1,0 +1,60 @@
+import type { FastifyRequest } from "fastify";
+import { parseBoolean } from "../../../shared/media_query.ts";
+import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
+import { jsonAnswer } from "../../../shared/respond.ts";
+import type { Info, MediaInfo } from "../../pipelines/info/info.ts";
+import type { Authenticate } from "../authenticate.ts";
+import { queryOf } from "../request_context.ts";
+import type { Route } from "../server.ts";
+import type { Tenant } from "../tenant.ts";
+import { writeAnswer } from "../write.ts";
+import { mxcOf } from "./purge.ts";
+
+/** What the info route needs. */
+export interface InfoRouteParts {
+  readonly tenantOf: (request: FastifyRequest) => Tenant;
+  readonly authenticate: Authenticate;
+  readonly info: Info;
+}
+
+/** How long media that is not uploaded yet is waited for, in milliseconds. */
+const WAIT_MS = 30_000;
+
+/** `GET /_matrix/media/unstable/info/{serverName}/{mediaId}` (MMR): what a media is, and which thumbnails of it are ready. */
+export function infoRoutes(parts: InfoRouteParts): Route[] {
+  return ["unstable", "unstable/io.t2bot.media"].map((version) => ({
+    action: "info",
+    methods: ["GET"],
+    path: `/_matrix/media/${version}/info/:serverName/:mediaId`,
+    async handle(request, reply) {
+      const tenant = parts.tenantOf(request);
+      const { subject } = await parts.authenticate.user(request, tenant, "user");
+      const mxc = mxcOf(request);
+      parseBoolean(queryOf(request), ["allow_remote"], true);
+      const info = await parts.info(mxc, {
+        subject,
+        domain: tenant.domain,
+        waitMs: WAIT_MS,
+        signal: request.context.signal,
+      });
+      writeAnswer(reply, jsonAnswer(bodyFor(mxc, info)));
+    },
+  }));
+}
+
+function bodyFor(mxc: Mxc, { contentType, size, sha256, picture, thumbnails }: MediaInfo): Record<string, unknown> {
+  return {
+    content_uri: formatMxc(mxc),
+    content_type: contentType,
+    size,
+    hashes: { sha256 },
+    ...(picture ? { width: picture.width, height: picture.height } : {}),
+    thumbnails: thumbnails.map((thumbnail) => ({
+      width: thumbnail.width,
+      height: thumbnail.height,
+      ready: true,
+      content_type: thumbnail.contentType,
+      size: thumbnail.size,
+    })),
+  };
+}

@@ -1,0 +1,64 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { MatrixError } from "../../../shared/matrix_error.ts";
+import { parseMediaTarget } from "../../../shared/media_path.ts";
+import { parseMediaQuery } from "../../../shared/media_query.ts";
+import { parseThumbnailQuery } from "../../../shared/thumbnail_size.ts";
+import type { Subject } from "../../pipelines/domain.ts";
+import type { Download } from "../../pipelines/download/download.ts";
+import type { Limits } from "../../pipelines/limits/limits.ts";
+import type { FindOrMakeThumbnail } from "../../pipelines/thumbnail/thumbnail.ts";
+import type { Authenticate } from "../authenticate.ts";
+import { countedAs } from "../limit.ts";
+import { replyMedia } from "../reply_media.ts";
+import { queryOf } from "../request_context.ts";
+import type { Route } from "../server.ts";
+import type { Tenant } from "../tenant.ts";
+
+/** What the media routes need. */
+export interface MediaRouteParts {
+  readonly tenantOf: (request: FastifyRequest) => Tenant;
+  readonly authenticate: Authenticate;
+  readonly download: Download;
+  readonly thumbnail: FindOrMakeThumbnail;
+  readonly limits: Pick<Limits, "chargeDownload">;
+}
+
+const LEGACY_VERSIONS = ["r0", "v1", "v3"] as const;
+
+/**
+ * Download and thumbnail, with and without authentication (Client-Server API, "Content repository"): the v1 paths need a
+ * token, the legacy ones do not but show frozen media only with one.
+ */
+export function mediaRoutes(parts: MediaRouteParts): Route[] {
+  const prefixes = ["/_matrix/client/v1/media", ...LEGACY_VERSIONS.map((version) => `/_matrix/media/${version}`)];
+  return prefixes.flatMap((prefix): Route[] => [
+    { action: "download", methods: ["GET", "HEAD"], path: `${prefix}/download/*`, handle },
+    { action: "thumbnail", methods: ["GET", "HEAD"], path: `${prefix}/thumbnail/*`, handle },
+  ]);
+
+  async function handle(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    const tenant = parts.tenantOf(request);
+    // Authentication comes before the path and the query are judged: without a token it is 401, whatever else is wrong.
+    const subject = await subjectFor(request, tenant);
+    const route = parseMediaTarget(request.context.target);
+    if (!route) throw new MatrixError("M_UNRECOGNIZED", "Unrecognized request", { status: 404 });
+    const query = queryOf(request);
+    const { waitMs } = parseMediaQuery(query, route.authenticated);
+    const access = { subject, waitMs, signal: request.context.signal };
+    const served =
+      route.kind === "download"
+        ? await parts.download(route.mxc, { ...access, fileName: route.fileName })
+        : await parts.thumbnail(route.mxc, parseThumbnailQuery(query), { ...access, domain: tenant.domain });
+    return await replyMedia(request, reply, served.servable, {
+      openRangeMaxBytes: tenant.domain.policy.openRangeMaxBytes,
+      published: request.context.fromEdge ? served.publish?.() : undefined,
+      charge: (bytes) => parts.limits.chargeDownload(countedAs(request, subject), bytes),
+    });
+  }
+
+  async function subjectFor(request: FastifyRequest, tenant: Tenant): Promise<Subject> {
+    if (!request.context.target.startsWith("/_matrix/client/"))
+      return await parts.authenticate.optional(request, tenant);
+    return (await parts.authenticate.user(request, tenant, "user_or_guest")).subject;
+  }
+}

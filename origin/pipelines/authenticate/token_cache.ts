@@ -1,0 +1,92 @@
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../../platform/clock.ts";
+
+/** What is known of a token: whose it is. Only good news is kept; refusals and outages never. */
+export interface Identity {
+  userId: string;
+  deviceId?: string | undefined;
+  isGuest: boolean;
+  /** The limits of `rateLimit` do not hold: the configuration says so of the application service. */
+  isUnlimited?: boolean | undefined;
+}
+
+/** An identity with the generation that was drawn before the homeserver was asked. */
+export interface JudgedIdentity extends Identity {
+  /** 0 where no verdict may be written from it. */
+  generation: number;
+  /** Until when this may be believed without asking again, in milliseconds since the epoch. */
+  expiresAt: number;
+}
+
+/** The facts of one look-up that a revocation can name. */
+export interface TokenNames {
+  /** Hash of host, token, user_id and device_id. */
+  key: string;
+  /** Hash of the token alone. */
+  tokenHash: string;
+}
+
+const MAX_TOKENS = 50_000;
+const MAX_REVOCATIONS = 50_000;
+
+/**
+ * Remembers judged tokens until they expire, bounded in number. A revocation also reaches a judgement that is
+ * still under way: what was begun before the revocation is not remembered after it.
+ */
+export class TokenCache {
+  readonly #entries: LRUCache<string, { identity: JudgedIdentity; tokenHash: string }>;
+  readonly #revoked = new LRUCache<string, number>({ max: MAX_REVOCATIONS });
+  readonly #clock: Clock;
+  #turn = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#entries = new LRUCache({ max: MAX_TOKENS });
+  }
+
+  /** The identity under this key, if it was has not expired. */
+  get(key: string): JudgedIdentity | undefined {
+    const entry = this.#entries.get(key);
+    if (!entry) return undefined;
+    if (entry.identity.expiresAt > this.#clock()) return entry.identity;
+    this.#entries.delete(key);
+    return undefined;
+  }
+
+  /** Take this before asking the homeserver, and hand it to `put` with the answer. */
+  begin(): number {
+    return this.#turn;
+  }
+
+  /** Remembers an answer until it expires, unless its token or user was revoked since `begun`. False when it was not kept for that reason. */
+  put(names: TokenNames, identity: JudgedIdentity, begun: number): boolean {
+    if (this.#revokedSince(names.tokenHash, begun) || this.#revokedSince(identity.userId, begun)) return false;
+    if (identity.expiresAt > this.#clock()) this.#entries.set(names.key, { identity, tokenHash: names.tokenHash });
+    return true;
+  }
+
+  /** Forgets every entry of this token (by its hash) and marks it for judgements under way. */
+  revokeToken(tokenHash: string): void {
+    this.#revoke(tokenHash, (entry) => entry.tokenHash === tokenHash);
+  }
+
+  /** Forgets every entry of this user and marks the user for judgements under way. */
+  revokeUser(userId: string): void {
+    this.#revoke(userId, (entry) => entry.identity.userId === userId);
+  }
+
+  /** Forgets everything, as after a change of the configuration. */
+  clear(): void {
+    this.#entries.clear();
+  }
+
+  #revoke(name: string, hit: (entry: { identity: JudgedIdentity; tokenHash: string }) => boolean): void {
+    this.#turn += 1;
+    this.#revoked.set(name, this.#turn);
+    for (const [key, entry] of this.#entries.entries()) if (hit(entry)) this.#entries.delete(key);
+  }
+
+  #revokedSince(name: string, begun: number): boolean {
+    return (this.#revoked.get(name) ?? 0) > begun;
+  }
+}

@@ -1,0 +1,52 @@
+import type { ServingPolicy } from "../../shared/serving_policy.ts";
+import type { Datastore } from "../stores/datastores/datastore.ts";
+import type { QuotaRules } from "./limits/quota.ts";
+
+/** What a datastore may be asked to hold (MMR's `forKinds`). */
+export type MediaKind = "local_media" | "remote_media" | "thumbnails" | "archives";
+
+/**
+ * One homeserver that this origin serves, with the part of the configuration that the pipelines need. Every number is
+ * filled in; 0 bytes means "no limit" as in MMR's configuration.
+ */
+export interface Domain {
+  /** The server name of its users and of the media they upload. */
+  readonly serverName: string;
+  readonly uploads: QuotaRules & {
+    readonly maxBytes: number;
+    readonly minBytes: number;
+    readonly reportedMaxBytes: number;
+    /** How long a reserved id waits for its upload. */
+    readonly maxAgeSeconds: number;
+  };
+  readonly downloads: { readonly maxBytes: number };
+  readonly thumbnails: {
+    readonly maxSourceBytes: number;
+    readonly maxAnimateBytes: number;
+    readonly stillFrame: number;
+    /** Lower-case content types for which thumbnails are made. */
+    readonly types: ReadonlySet<string>;
+  };
+  /** What both tiers need to answer alike. */
+  readonly policy: ServingPolicy;
+  /** New media is seen only by those who authenticate. */
+  readonly freezeNewMedia: boolean;
+  /** Where new objects of this kind go. Throws when no datastore takes the kind. */
+  readonly datastoreFor: (kind: MediaKind) => Promise<Datastore>;
+}
+
+/** Finds the store an object lies in, whichever domain put it there. */
+export type FindDatastore = (id: string) => Datastore | undefined;
+
+/** Who asks, once the token (or its absence) has been judged. */
+export type Subject =
+  | { readonly kind: "anonymous" }
+  | {
+      readonly kind: "user";
+      readonly userId: string;
+      readonly isGuest: boolean;
+      /** Listed in `admins`, or the shared secret: may do anything with any media here. */
+      readonly isRepositoryAdmin: boolean;
+      /** A user of an application service that is not to be held to the limits of `rateLimit`. */
+      readonly isUnlimited?: boolean | undefined;
+    };

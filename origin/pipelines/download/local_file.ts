@@ -1,0 +1,48 @@
+import { createWriteStream } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { MatrixError } from "../../../shared/matrix_error.ts";
+import type { MakeId } from "../../platform/ids.ts";
+import type { Media } from "../../stores/db/media.ts";
+import type { FindDatastore } from "../domain.ts";
+import { openBlob } from "./find_servable.ts";
+
+/** A body as a file that may be read and never changed. `dispose` removes it where it is a copy. */
+export interface LocalFile {
+  readonly path: string;
+  dispose(): Promise<void>;
+}
+
+/** Brings a body to a local file: see {@link makeLocalFile}. */
+export type BringLocal = (blob: Media["blob"], folder: string, signal: AbortSignal) => Promise<LocalFile>;
+
+/**
+ * A body as a local file, for what cannot read streams: the object itself where it is one, else a copy in `folder`.
+ *
+ * Errors: 503 when the body cannot be read; the signal's reason.
+ */
+export function makeLocalFile(parts: { readonly datastores: FindDatastore; readonly makeId: MakeId }): BringLocal {
+  return async function bringLocal(blob, folder, signal) {
+    const datastore = openBlob(blob, parts.datastores);
+    const local = datastore.localPath?.(blob.location);
+    if (local !== undefined) return { path: local, dispose: async () => {} };
+    await mkdir(folder, { recursive: true });
+    const path = join(folder, `${parts.makeId()}.source`);
+    const dispose = () => rm(path, { force: true });
+    const bytes = await datastore.open(blob.location, undefined, signal);
+    if (!bytes) throw new MatrixError("M_UNKNOWN", "Cannot read the media at the moment", { status: 503 });
+    try {
+      await pipeline(
+        Readable.fromWeb(bytes as import("node:stream/web").ReadableStream),
+        createWriteStream(path, { flags: "wx", mode: 0o600 }),
+        { signal },
+      );
+      return { path, dispose };
+    } catch (error) {
+      await dispose();
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,89 @@
+import type { Descriptor } from "../../../shared/descriptor.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Log } from "../../platform/log.ts";
+import type { Metrics } from "../../platform/metrics.ts";
+import type { Database } from "../../stores/db/database.ts";
+import {
+  countUndelivered,
+  dueOutbox,
+  expiredTombstones,
+  forgetOutbox,
+  markDelivered,
+  type OutboxEntry,
+  postponeOutbox,
+  undeliveredByKey,
+} from "../../stores/db/outbox.ts";
+import type { EdgeBucket } from "../../stores/edge/edge_bucket.ts";
+
+/** What {@link makeOutbox} needs. Times in milliseconds. */
+export interface OutboxParts {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly bucket: EdgeBucket;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, "published" | "outboxWaiting">;
+  /** How long one write may be retried before it is left to the job. */
+  readonly deadlineMs: number;
+  /** How long a tombstone stays in the bucket: longer than any late writer can be late. */
+  readonly tombstoneMs: number;
+}
+
+/**
+ * Brings what the edge must learn from the outbox to the bucket. Each change was noted in the transaction that made it, so
+ * a crash between the commit and the write loses nothing: the job delivers what a request could not.
+ */
+export interface Outbox {
+  /** Delivers these keys now. Throws when the store did not confirm one: the change is then not done yet. */
+  deliver(keys: readonly string[]): Promise<void>;
+  /** Delivers what is older than `ageMs`, and takes tombstones away whose time is over. Returns how many were delivered. */
+  sweep(ageMs: number): Promise<number>;
+}
+
+const PAGE = 100;
+const RETRY_MS = 2_000;
+const MAX_RETRY_MS = 5 * 60_000;
+
+/** Makes the outbox. */
+export function makeOutbox(parts: OutboxParts): Outbox {
+  const { db, bucket, clock } = parts;
+
+  async function write(entry: OutboxEntry): Promise<void> {
+    const document = entry.document as Descriptor;
+    await bucket.writeDocument(entry.key, document, AbortSignal.timeout(parts.deadlineMs));
+    await markDelivered(db, entry.id, clock());
+    parts.metrics.published("tombstone");
+  }
+
+  async function deliverDue(ageMs: number): Promise<number> {
+    let delivered = 0;
+    for (const entry of await dueOutbox(db, clock() - ageMs, PAGE)) {
+      try {
+        await write(entry);
+        delivered += 1;
+      } catch (error) {
+        parts.log.warn({ key: entry.key, error }, "cannot tell the edge of a change yet; trying again");
+        await postponeOutbox(db, entry.id, clock() + Math.min(RETRY_MS * 2 ** entry.attempts, MAX_RETRY_MS));
+      }
+    }
+    return delivered;
+  }
+
+  async function removeOldTombstones(): Promise<void> {
+    for (const entry of await expiredTombstones(db, clock() - parts.tombstoneMs, PAGE)) {
+      await bucket.removeDocument(entry.key, entry.generation, AbortSignal.timeout(parts.deadlineMs));
+      await forgetOutbox(db, entry.id);
+    }
+  }
+
+  return {
+    async deliver(keys) {
+      for (const key of keys) for (const entry of await undeliveredByKey(db, key)) await write(entry);
+    },
+    async sweep(ageMs) {
+      const delivered = await deliverDue(ageMs);
+      await removeOldTombstones();
+      parts.metrics.outboxWaiting(await countUndelivered(db));
+      return delivered;
+    },
+  };
+}

@@ -1,0 +1,55 @@
+import { MatrixError } from "../../../shared/matrix_error.ts";
+import type { Mxc } from "../../../shared/mxc.ts";
+import { descriptorKey } from "../../../shared/object_key.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Database, Queryable } from "../../stores/db/database.ts";
+import { deleteMedia, findMedia, type Media } from "../../stores/db/media.ts";
+import { enqueueOutbox } from "../../stores/db/outbox.ts";
+import type { Subject } from "../domain.ts";
+
+/** What {@link makePurge} needs. `deliver` brings one change to the edge and throws when the store did not confirm it. */
+export interface PurgeParts {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly edge: { readonly deliver: (keys: readonly string[]) => Promise<void> } | undefined;
+}
+
+/** Deletes one media: see {@link makePurge}. `isServerAdmin` is asked only where nothing else allows it. */
+export type Purge = (mxc: Mxc, subject: Subject, isServerAdmin: () => Promise<boolean>) => Promise<void>;
+
+/**
+ * Deletes one media for its uploader or an administrator. It is gone for everybody, at both tiers, when this resolves: the
+ * row and its thumbnails go in one transaction that also notes the tombstone for the edge, and the edge's store has
+ * confirmed the tombstone. The body goes later, when nothing points at it and the grace time is over.
+ *
+ * What does not exist is deleted already. Errors: 403 `M_FORBIDDEN` for others.
+ */
+export function makePurge(parts: PurgeParts): Purge {
+  return async function purge(mxc, subject, isServerAdmin) {
+    const media = await findMedia(parts.db, mxc);
+    if (!media) return;
+    if (!(await mayDelete(media, subject, isServerAdmin))) throw forbidden();
+    const key = descriptorKey(mxc);
+    await parts.db.transaction((tx) => erase(tx, mxc, key));
+    await parts.edge?.deliver([key]);
+  };
+
+  async function erase(tx: Queryable, mxc: Mxc, key: string): Promise<void> {
+    const now = parts.clock();
+    const deleted = await deleteMedia(tx, mxc, now);
+    if (!deleted || !parts.edge) return;
+    const document = { v: 1, gen: deleted.generation, gone: true, at: now } as const;
+    await enqueueOutbox(tx, { key, generation: deleted.generation, document, createdAt: now });
+  }
+}
+
+async function mayDelete(media: Media, subject: Subject, isServerAdmin: () => Promise<boolean>): Promise<boolean> {
+  if (subject.kind === "anonymous") return false;
+  if (subject.isRepositoryAdmin) return true;
+  if (media.userId !== undefined && media.userId === subject.userId) return true;
+  return await isServerAdmin();
+}
+
+function forbidden(): MatrixError {
+  return new MatrixError("M_FORBIDDEN", "Only its uploader or an administrator may delete this media");
+}

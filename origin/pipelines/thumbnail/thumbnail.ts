@@ -1,0 +1,91 @@
+import { essence } from "../../../shared/content_type.ts";
+import { MatrixError } from "../../../shared/matrix_error.ts";
+import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
+import {
+  pickThumbnail,
+  type ThumbnailRequest,
+  type ThumbnailSpec,
+  thumbnailSuffix,
+} from "../../../shared/thumbnail_size.ts";
+import { SingleFlight } from "../../platform/single_flight.ts";
+import type { Database } from "../../stores/db/database.ts";
+import type { Media } from "../../stores/db/media.ts";
+import { findThumbnail, type Thumbnail } from "../../stores/db/thumbnails.ts";
+import type { Domain, FindDatastore } from "../domain.ts";
+import { type FindVisible, type MediaAccess, openBlob } from "../download/find_servable.ts";
+import type { Servable, Served } from "../download/servable.ts";
+import type { Publish } from "../publish/publish.ts";
+import type { MakeThumbnail } from "./generate.ts";
+
+/** What {@link makeThumbnails} needs. */
+export interface ThumbnailParts {
+  readonly db: Database;
+  readonly findVisible: FindVisible;
+  readonly datastores: FindDatastore;
+  readonly generate: MakeThumbnail;
+  /** Absent where there is no edge. */
+  readonly publish: Publish | undefined;
+}
+
+/** Finds or makes a thumbnail: see {@link makeThumbnails}. */
+export type FindOrMakeThumbnail = (
+  mxc: Mxc,
+  request: ThumbnailRequest,
+  options: MediaAccess & { readonly domain: Domain },
+) => Promise<Served>;
+
+/**
+ * A thumbnail (Client-Server API, `GET …/thumbnail`) in its order: may the media be seen; which of the sizes is meant; is
+ * it there; else make it, once for all who wait.
+ *
+ * Making goes on when the one who asked goes away: the next who asks has it.
+ */
+export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
+  const making = new SingleFlight<Thumbnail>();
+
+  return async function findOrMakeThumbnail(mxc, request, { domain, ...access }) {
+    const media = await parts.findVisible(mxc, access);
+    const spec = pickThumbnail(request, domain.policy.thumbnails);
+    const suffix = thumbnailSuffix(spec);
+    const thumbnail =
+      (await findThumbnail(parts.db, mxc, suffix)) ??
+      (await making.run(`${formatMxc(mxc)} ${suffix}`, () => make(domain, media, spec)));
+    const { publish } = parts;
+    return {
+      servable: servable(thumbnail, parts.datastores),
+      publish: publish && (() => publish.thumbnail(media, thumbnail, spec)),
+    };
+  };
+
+  async function make(domain: Domain, media: Media, spec: ThumbnailSpec): Promise<Thumbnail> {
+    requireThumbnailable(domain, media);
+    return await parts.generate(domain, media, spec);
+  }
+}
+
+/** Errors: 400 `M_UNKNOWN` for a type that thumbnails are not made of, 413 for a source of too many bytes. */
+function requireThumbnailable(domain: Domain, media: Media): void {
+  const { types, maxSourceBytes } = domain.thumbnails;
+  if (!types.has(essence(media.contentType))) {
+    throw new MatrixError("M_UNKNOWN", "Cannot make thumbnails of this type of media", { status: 400 });
+  }
+  if (maxSourceBytes > 0 && media.blob.size > maxSourceBytes) {
+    throw new MatrixError("M_TOO_LARGE", `Cannot make thumbnails of media larger than ${maxSourceBytes} bytes`, {
+      mrErrcode: "M_MEDIA_TOO_LARGE",
+    });
+  }
+}
+
+function servable(thumbnail: Thumbnail, datastores: FindDatastore): Servable {
+  const { blob } = thumbnail;
+  return {
+    media: {
+      kind: "thumbnail",
+      type: thumbnail.contentType,
+      size: blob.size,
+      sha256: blob.sha256,
+      created: thumbnail.createdAt,
+    },
+    open: (slice, signal) => openBlob(blob, datastores).open(blob.location, slice, signal),
+  };
+}

@@ -1,0 +1,84 @@
+import { normaliseContentType } from "../../../shared/content_type.ts";
+import { normaliseFileName } from "../../../shared/disposition.ts";
+import type { Mxc } from "../../../shared/mxc.ts";
+import type { MakeId } from "../../platform/ids.ts";
+import type { Queryable } from "../../stores/db/database.ts";
+import type { NewMedia } from "../../stores/db/media.ts";
+import type { Domain } from "../domain.ts";
+import type { Quotas } from "../limits/quota.ts";
+import { admit, requireEnough } from "./admit.ts";
+import { type Ingested, ingest } from "./ingest.ts";
+import type { StoreOnce } from "./store_once.ts";
+
+/** A file that a user sends us. */
+export interface UploadRequest {
+  readonly domain: Domain;
+  readonly userId: string;
+  readonly body: AsyncIterable<Uint8Array>;
+  readonly declaredBytes: number | undefined;
+  readonly contentType: string | undefined;
+  readonly fileName: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** What {@link makeReceive} needs. */
+export interface ReceiveParts {
+  readonly makeTemporaryId: MakeId;
+  readonly quotas: Quotas;
+  readonly storeOnce: StoreOnce;
+}
+
+/** Takes the bytes of an upload in: see {@link makeReceive}. `record` writes the rows that point at them. */
+export type Receive = <T>(
+  request: UploadRequest,
+  record: (tx: Queryable, received: Ingested) => Promise<T>,
+) => Promise<T>;
+
+/**
+ * What every upload has in common, in its order: may it begin; take the bytes in, counting and hashing them; were they as
+ * many as allowed; store them once; then, in one transaction, whatever `record` writes, if that is within the quota. Nothing
+ * is left of one that fails.
+ */
+export function makeReceive(parts: ReceiveParts): Receive {
+  return async function receive(request, record) {
+    const { domain, userId, declaredBytes, signal } = request;
+    admit(domain.uploads, declaredBytes);
+    await parts.quotas.admitUpload(domain, userId, declaredBytes ?? 0);
+    const datastore = await domain.datastoreFor("local_media");
+    const received = await ingest(request.body, {
+      folder: datastore.stagingFolder,
+      makeId: parts.makeTemporaryId,
+      maxBytes: domain.uploads.maxBytes,
+      declaredBytes,
+      signal,
+    });
+    try {
+      requireEnough(domain.uploads.minBytes, received.size);
+      if (declaredBytes === undefined) await parts.quotas.admitUpload(domain, userId, received.size);
+      return await parts.storeOnce(received, {
+        datastore: async () => datastore,
+        signal,
+        async record(tx) {
+          const recorded = await record(tx, received);
+          await parts.quotas.requireWithin(tx, domain, userId);
+          return recorded;
+        },
+      });
+    } finally {
+      await received.dispose();
+    }
+  };
+}
+
+/** The media that an upload becomes. */
+export function uploadedMedia(mxc: Mxc, request: UploadRequest, received: Ingested, createdAt: number): NewMedia {
+  return {
+    ...mxc,
+    sha256: received.sha256,
+    contentType: normaliseContentType(request.contentType),
+    uploadName: normaliseFileName(request.fileName),
+    userId: request.userId,
+    createdAt,
+    frozen: request.domain.freezeNewMedia,
+  };
+}

@@ -1,0 +1,61 @@
+import type { Clock } from "../../platform/clock.ts";
+import type { Log } from "../../platform/log.ts";
+import type { Datastore } from "../../stores/datastores/datastore.ts";
+import { type Blob, claimBlob, insertBlob } from "../../stores/db/blobs.ts";
+import type { Database, Queryable } from "../../stores/db/database.ts";
+import { nextGeneration } from "../../stores/db/generations.ts";
+import type { Ingested } from "./ingest.ts";
+
+/** What {@link makeStoreOnce} needs. */
+export interface StoreOnceParts {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Stores a body once: see {@link makeStoreOnce}. */
+export type StoreOnce = <T>(
+  body: Ingested,
+  options: {
+    readonly datastore: () => Promise<Datastore>;
+    readonly signal: AbortSignal;
+    /** Writes the rows that point at the body, in the transaction that makes sure it stays. */
+    readonly record: (tx: Queryable, blob: Blob) => Promise<T>;
+  },
+) => Promise<T>;
+
+/**
+ * Stores a body under its SHA-256, unless it is there already, and records who points at it.
+ *
+ * Object before row: a crash in between leaves an object that no row names, for the sweeper. Two who store the same new
+ * body at once each write an object of their own; the first row wins and the other object goes on the list of removals.
+ * No lock is held while the datastore is written.
+ */
+export function makeStoreOnce(parts: StoreOnceParts): StoreOnce {
+  const { db, clock, log } = parts;
+
+  return async function storeOnce(body, { datastore, signal, record }) {
+    const known = await db.transaction(async (tx) => {
+      const blob = await claimBlob(tx, body.sha256);
+      return blob && { value: await record(tx, blob) };
+    });
+    if (known) return known.value;
+
+    const mine = await putObject(body, await datastore(), signal);
+    try {
+      return await db.transaction(async (tx) => await record(tx, await insertBlob(tx, mine)));
+    } catch (error) {
+      // The outcome of a commit that failed half-way is not known, so the object is left to the sweeper, which looks first.
+      log.warn({ sha256: body.sha256, error }, "stored an object but not its row");
+      throw error;
+    }
+  };
+
+  async function putObject(body: Ingested, datastore: Datastore, signal: AbortSignal): Promise<Blob> {
+    const generation = await nextGeneration(db);
+    const location = datastore.locationFor(body.sha256, generation);
+    await datastore.put(location, body, signal);
+    const { sha256, size } = body;
+    return { sha256, size, datastoreId: datastore.id, location, generation, createdAt: clock() };
+  }
+}

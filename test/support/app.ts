@@ -1,0 +1,112 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type App, buildApp, type Overrides } from "../../origin/app.ts";
+import { parseConfig } from "../../origin/config/load.ts";
+import { silentLog } from "../../origin/platform/log.ts";
+import { startEdge } from "./edge.ts";
+import { type Account, type FakeHomeserver, startHomeserver } from "./homeserver.ts";
+import type { Lifetime } from "./lifetime.ts";
+
+/** An origin for a test, listening on loopback. */
+export interface TestOrigin {
+  readonly url: string;
+  readonly app: App;
+  readonly folder: string;
+}
+
+/** What a test may say of its origin. `yaml`: more sections of the configuration. */
+export interface OriginOptions {
+  readonly homeservers: Readonly<Record<string, string>>;
+  readonly yaml?: string;
+  readonly overrides?: Overrides;
+  /** A Postgres database of the test's own; without it PGlite in the folder. */
+  readonly postgres?: string | undefined;
+  /** Reuse the folder of an earlier origin, as after a restart. */
+  readonly folder?: string;
+}
+
+/** Starts an origin with a fresh database and datastore in a temporary folder. */
+export async function startOrigin(lifetime: Lifetime, options: OriginOptions): Promise<TestOrigin> {
+  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "mxcdn-test-")));
+  if (options.folder === undefined) lifetime.after(() => rm(folder, { recursive: true, force: true }));
+  const { config } = parseConfig([{ name: "test.yaml", text: yamlOf(folder, options) }]);
+  const app = await buildApp(config, { log: silentLog, ...options.overrides });
+  lifetime.after(() => app.close());
+  const { address } = await app.listen();
+  return { url: address, app, folder };
+}
+
+/** Both tiers over one bucket, with a homeserver of somebody else's. */
+export interface TestStack {
+  readonly origin: TestOrigin;
+  readonly edge: Awaited<ReturnType<typeof startEdge>>;
+  readonly homeserver: FakeHomeserver;
+  /** The base addresses of both tiers, by name. */
+  readonly tiers: Readonly<Record<"origin" | "edge", string>>;
+}
+
+/** What a test may say of both tiers. */
+export interface StackOptions extends Partial<OriginOptions> {
+  readonly accounts?: Record<string, Account>;
+  readonly serverName?: string;
+}
+
+/** Accounts that every stack knows unless it says otherwise: two users, a guest and an administrator of the homeserver. */
+export const ACCOUNTS: Record<string, Account> = {
+  token_of_user: { user_id: "@user:example.org", device_id: "DEVICE" },
+  token_of_other: { user_id: "@other:example.org", device_id: "OTHER" },
+  token_of_guest: { user_id: "@guest:example.org", is_guest: true },
+  token_of_admin: { user_id: "@admin:example.org", admin: true },
+};
+
+/** The secret that both tiers of a test share. */
+export const HOP_SECRET = "a-secret-for-tests-that-is-long-enough-0123456789";
+
+/** Starts both tiers on loopback: the origin publishes to the bucket that the edge reads. */
+export async function startStack(lifetime: Lifetime, options: StackOptions = {}): Promise<TestStack> {
+  const serverName = options.serverName ?? "example.org";
+  const homeserver = await startHomeserver(options.accounts ?? ACCOUNTS);
+  lifetime.after(() => homeserver.close());
+  // The edge must know where the origin answers, and the origin where the bucket is: the port is taken first.
+  const port = await freePort();
+  const edge = await startEdge({ originUrl: `http://127.0.0.1:${port}`, hopSecret: HOP_SECRET });
+  lifetime.after(() => edge.dispose());
+  const { s3 } = edge;
+  const origin = await startOrigin(lifetime, {
+    homeservers: { [serverName]: homeserver.url },
+    ...options,
+    yaml: `
+edge:
+  enabled: true
+  hopSecret: ${HOP_SECRET}
+  bucket: { endpoint: "${s3.endpoint}", bucketName: "${s3.bucket}", accessKeyId: "${s3.accessKeyId}", accessSecret: "${s3.secretAccessKey}" }
+${options.yaml ?? ""}
+repo: { bindAddress: 127.0.0.1, port: ${port}, logLevel: warn }
+`,
+  });
+  return { origin, edge, homeserver, tiers: { origin: origin.url, edge: edge.url } };
+}
+
+function yamlOf(folder: string, options: OriginOptions): string {
+  const homeservers = Object.entries(options.homeservers).map(
+    ([name, csApi]) => `  - { name: "${name}", csApi: "${csApi}" }`,
+  );
+  const database = options.postgres
+    ? `database: { postgres: "${options.postgres}" }`
+    : `database: { folder: "${join(folder, "db")}" }`;
+  const repo = /^repo:/m.test(options.yaml ?? "") ? "" : "repo: { bindAddress: 127.0.0.1, port: 0 }\n";
+  const tokens = /^accessTokens:/m.test(options.yaml ?? "") ? "" : "accessTokens: { maxCacheTimeSeconds: 3600 }\n";
+  const limits = /^rateLimit:/m.test(options.yaml ?? "") ? "" : "rateLimit: { enabled: false }\n";
+  const stores = `datastores:\n  - { id: files, type: file, forKinds: [all], opts: { path: "${join(folder, "media")}" } }\n`;
+  return `homeservers:\n${homeservers.join("\n")}\n${database}\n${stores}${repo}${tokens}${limits}${options.yaml ?? ""}`;
+}
+
+async function freePort(): Promise<number> {
+  const { createServer } = await import("node:net");
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}

@@ -1,0 +1,81 @@
+import { request as httpRequest } from "node:http";
+
+/** An answer, whole. Header names are lower case. */
+export interface Heard {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+/** What a test may say of its request. `path` goes on the wire as it is, byte for byte. */
+export interface Asking {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly token?: string | undefined;
+  readonly body?: Buffer | string | undefined;
+}
+
+/** Asks over plain HTTP without normalising the path, and hears the whole answer. */
+export function ask(base: string, path: string, asking: Asking = {}): Promise<Heard> {
+  const { hostname, port, host } = new URL(base);
+  const body = asking.body === undefined ? undefined : Buffer.from(asking.body as string);
+  const headers: Record<string, string> = {
+    host,
+    "accept-encoding": "identity",
+    ...(asking.token === undefined ? {} : { authorization: `Bearer ${asking.token}` }),
+    ...(body ? { "content-length": String(body.byteLength) } : {}),
+    ...asking.headers,
+  };
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(
+      { hostname, port, path, method: asking.method ?? "GET", headers, agent: false },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk) => chunks.push(chunk));
+        response.on("error", reject);
+        response.on("end", () => {
+          const plain = Object.entries(response.headers).map(([name, value]) => [name, String(value)]);
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: Object.fromEntries(plain),
+            body: Buffer.concat(chunks),
+          });
+        });
+      },
+    );
+    request.on("error", reject);
+    request.end(body);
+  });
+}
+
+/** Uploads bytes and returns `server/mediaId`. */
+export async function upload(
+  base: string,
+  token: string,
+  body: Buffer | string,
+  options: { type?: string; name?: string; headers?: Record<string, string> } = {},
+): Promise<string> {
+  const query = options.name === undefined ? "" : `?filename=${encodeURIComponent(options.name)}`;
+  const heard = await ask(base, `/_matrix/media/v3/upload${query}`, {
+    method: "POST",
+    token,
+    body,
+    headers: { ...(options.type === undefined ? {} : { "content-type": options.type }), ...options.headers },
+  });
+  if (heard.status !== 200) throw new Error(`the upload was answered ${heard.status}: ${heard.body}`);
+  return (JSON.parse(heard.body.toString()) as { content_uri: string }).content_uri.replace("mxc://", "");
+}
+
+/** The JSON of an answer. */
+export function jsonOf(heard: Heard): Record<string, unknown> {
+  return JSON.parse(heard.body.toString());
+}
+
+/** Headers that belong to one connection or one tier, and say nothing of the media. */
+const OF_THE_HOP = new Set(["date", "connection", "keep-alive", "transfer-encoding", "cache-status", "server"]);
+
+/** An answer as a client can tell it from another: without what belongs to the connection or the tier. */
+export function told(heard: Heard): { status: number; headers: Record<string, string>; body: string } {
+  const headers = Object.entries(heard.headers).filter(([name]) => !OF_THE_HOP.has(name));
+  return { status: heard.status, headers: Object.fromEntries(headers), body: heard.body.toString("base64") };
+}

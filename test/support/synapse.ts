@@ -1,0 +1,237 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHmac, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import type { Closing } from "./app.ts";
+import type { SynapseInstallation } from "./synapse_venv.ts";
+
+/** Somebody who is logged in. */
+export interface Session {
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly token: string;
+  readonly password: string;
+}
+
+/** What Synapse answered: its status and its JSON. */
+export interface Told {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+}
+
+/** A homeserver of Element's making, on loopback, with a new database. */
+export interface Synapse {
+  /** Its client API, without a slash at the end. */
+  readonly url: string;
+  readonly serverName: string;
+  /** An administrator of it. */
+  readonly admin: Session;
+  /** An application service: its token, its own user, and the users that it may be (`@bridged_…`). */
+  readonly bridge: { readonly token: string; readonly userId: string; readonly prefix: string };
+  /** Asks its API as somebody. */
+  call(method: string, path: string, token?: string, body?: unknown): Promise<Told>;
+  /** Registers a new user and logs it in. */
+  register(options?: { admin?: boolean }): Promise<Session>;
+  /** Logs a user in once more. */
+  login(user: Session): Promise<Session>;
+  /** Registers a new guest. */
+  guest(): Promise<Session>;
+}
+
+/** What a test may say of its Synapse. */
+export interface SynapseOptions {
+  /** Default `synapse.example.org`. */
+  readonly serverName?: string;
+  /** More settings of `homeserver.yaml`, over those of this file. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** A second listener, with TLS, for the federation; PEM. */
+  readonly tls?: { readonly port: number; readonly key: string; readonly cert: string };
+}
+
+const START_MS = 90_000;
+const STOP_MS = 10_000;
+const ASK_MS = 20_000;
+const KEPT_OUTPUT = 8_000;
+const BRIDGE = { token: "token_of_the_bridge", prefix: "bridged_" };
+
+/** Starts Synapse on free ports of loopback, with SQLite in a temporary folder. It is ended, and the folder removed, with `closing`. */
+export async function startSynapse(
+  closing: Closing,
+  { python }: SynapseInstallation,
+  options: SynapseOptions = {},
+): Promise<Synapse> {
+  const serverName = options.serverName ?? "synapse.example.org";
+  const folder = await mkdtemp(join(tmpdir(), "mxcdn-synapse-"));
+  closing.after(() => rm(folder, { recursive: true, force: true }));
+  const port = await freePort();
+  const secret = randomBytes(16).toString("hex");
+  await writeConfiguration(folder, { ...baseSettings(folder, serverName, secret), ...listenersOf(port, folder, options) }, options);
+  const url = `http://127.0.0.1:${port}`;
+  const ended = launch(closing, python, folder);
+  await Promise.race([untilHealthy(url), ended]);
+  return await makeSynapse(url, serverName, secret);
+}
+
+async function makeSynapse(url: string, serverName: string, secret: string): Promise<Synapse> {
+  const call: Synapse["call"] = async (method, path, token, body) => {
+    const answer = await fetch(url + path, {
+      method,
+      headers: { "content-type": "application/json", ...(token ? { authorization: `Bearer ${token}` } : {}) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(ASK_MS),
+    });
+    return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+  };
+  const demand = async (...args: Parameters<typeof call>) => {
+    const { status, body } = await call(...args);
+    if (status !== 200) throw new Error(`Synapse answered ${args[1]} with ${status}: ${JSON.stringify(body)}`);
+    return body;
+  };
+  async function register({ admin = false } = {}): Promise<Session> {
+    const path = "/_synapse/admin/v1/register";
+    const { nonce } = await demand("GET", path);
+    const username = `u${randomBytes(5).toString("hex")}`;
+    const password = randomBytes(12).toString("hex");
+    const text = [nonce, username, password, admin ? "admin" : "notadmin"].join("\0");
+    const mac = createHmac("sha1", secret).update(text).digest("hex");
+    return sessionOf(await demand("POST", path, undefined, { nonce, username, password, admin, mac }), password);
+  }
+  return {
+    url,
+    serverName,
+    call,
+    register,
+    bridge: { ...BRIDGE, userId: `@bridge:${serverName}` },
+    admin: await register({ admin: true }),
+    async login({ userId, password }) {
+      const asking = { type: "m.login.password", identifier: { type: "m.id.user", user: userId }, password };
+      return sessionOf(await demand("POST", "/_matrix/client/v3/login", undefined, asking), password);
+    },
+    async guest() {
+      return sessionOf(await demand("POST", "/_matrix/client/v3/register?kind=guest", undefined, {}), "");
+    },
+  };
+}
+
+function sessionOf(body: Record<string, unknown>, password: string): Session {
+  const { user_id: userId, device_id: deviceId, access_token: token } = body as Record<string, string>;
+  return { userId: String(userId), deviceId: String(deviceId), token: String(token), password };
+}
+
+function baseSettings(folder: string, serverName: string, secret: string): Record<string, unknown> {
+  const unlimited = { per_second: 10_000, burst_count: 10_000 };
+  return {
+    server_name: serverName,
+    report_stats: false,
+    database: { name: "sqlite3", args: { database: join(folder, "homeserver.db") } },
+    log_config: join(folder, "log.yaml"),
+    media_store_path: join(folder, "media"),
+    signing_key_path: join(folder, "signing.key"),
+    macaroon_secret_key: randomBytes(16).toString("hex"),
+    form_secret: randomBytes(16).toString("hex"),
+    registration_shared_secret: secret,
+    enable_registration: true,
+    enable_registration_without_verification: true,
+    allow_guest_access: true,
+    bcrypt_rounds: 4,
+    app_service_config_files: [join(folder, "bridge.yaml")],
+    trusted_key_servers: [],
+    url_preview_enabled: false,
+    rc_message: unlimited,
+    rc_registration: unlimited,
+    rc_login: { address: unlimited, account: unlimited, failed_attempts: unlimited },
+    rc_joins: { local: unlimited, remote: unlimited },
+    rc_media_create: unlimited,
+    ip_range_whitelist: ["127.0.0.0/8"],
+  };
+}
+
+function listenersOf(port: number, folder: string, { tls }: SynapseOptions): Record<string, unknown> {
+  const common = { type: "http", bind_addresses: ["127.0.0.1"], resources: [{ names: ["client", "federation"] }] };
+  if (!tls) return { listeners: [{ ...common, port }] };
+  return {
+    listeners: [
+      { ...common, port },
+      { ...common, port: tls.port, tls: true },
+    ],
+    tls_certificate_path: join(folder, "tls.crt"),
+    tls_private_key_path: join(folder, "tls.key"),
+  };
+}
+
+/** YAML is written as JSON, of which it is a superset. */
+async function writeConfiguration(folder: string, settings: Record<string, unknown>, options: SynapseOptions): Promise<void> {
+  const bridge = {
+    id: "bridge",
+    url: null,
+    as_token: BRIDGE.token,
+    hs_token: "token_of_the_homeserver",
+    sender_localpart: "bridge",
+    rate_limited: false,
+    namespaces: { users: [{ exclusive: true, regex: `@${BRIDGE.prefix}.*` }], aliases: [], rooms: [] },
+  };
+  const log = {
+    version: 1,
+    handlers: { console: { class: "logging.StreamHandler" } },
+    root: { level: "WARNING", handlers: ["console"] },
+  };
+  const seed = randomBytes(32).toString("base64").replace(/=+$/, "");
+  const files: Record<string, string> = {
+    "homeserver.yaml": JSON.stringify({ ...settings, ...options.settings }),
+    "bridge.yaml": JSON.stringify(bridge),
+    "log.yaml": JSON.stringify(log),
+    "signing.key": `ed25519 a_test ${seed}\n`,
+    ...(options.tls ? { "tls.crt": options.tls.cert, "tls.key": options.tls.key } : {}),
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+}
+
+/** Rejects when the process ends before it was told to, with the last it printed. */
+async function launch(closing: Closing, python: string, folder: string): Promise<never> {
+  const server = spawn(python, ["-m", "synapse.app.homeserver", "-c", join(folder, "homeserver.yaml")], {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let printed = "";
+  for (const stream of [server.stdout, server.stderr]) {
+    stream.on("data", (chunk) => {
+      printed = (printed + chunk).slice(-KEPT_OUTPUT);
+    });
+  }
+  closing.after(() => end(server));
+  await once(server, "exit");
+  throw new Error(`Synapse has ended: ${printed}`);
+}
+
+async function end(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  const ended = once(server, "exit");
+  server.kill("SIGTERM");
+  const last = setTimeout(() => server.kill("SIGKILL"), STOP_MS);
+  await ended;
+  clearTimeout(last);
+}
+
+async function untilHealthy(url: string): Promise<void> {
+  const deadline = AbortSignal.timeout(START_MS);
+  for (;;) {
+    deadline.throwIfAborted();
+    const answer = await fetch(`${url}/health`, { signal: deadline }).catch(() => undefined);
+    await answer?.body?.cancel();
+    if (answer?.ok) return;
+    await wait(100);
+  }
+}
+
+/** A port of loopback that nobody uses at the moment. */
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
