@@ -1,0 +1,71 @@
+#!/usr/bin/env node
+import { Command } from "commander";
+import {
+  type GivenOptions,
+  launchOptions,
+  withConfigOptions,
+  withEdgePort,
+  withLocalEdge,
+  withPort,
+} from "./launch/command_options.ts";
+import { checkConfig, printReference } from "./launch/config_commands.ts";
+import { sayOn } from "./launch/say.ts";
+import { makeSecret } from "./launch/secret.ts";
+import { startBoth } from "./launch/start_both.ts";
+import { startEdgeAlone } from "./launch/start_edge.ts";
+import { stopSignal } from "./launch/stop_signal.ts";
+import { programVersion } from "./launch/version.ts";
+
+/** `mxcdn <command>`. */
+
+const say = sayOn(process);
+const repoConfig = process.env.REPO_CONFIG;
+
+/** Ends with this exit code, whatever is still open. */
+function end(code: number): never {
+  process.exit(code);
+}
+
+const program = new Command("mxcdn")
+  .description("A media repository for Matrix in two tiers: an edge and an origin.")
+  .version(programVersion())
+  .showHelpAfterError("(add --help for what there is)");
+
+withEdgePort(withPort(withConfigOptions(program.command("start"))))
+  .description("Runs both tiers on this machine: the origin, and the edge under `wrangler dev`.")
+  .action(async (given: GivenOptions) => {
+    end(await startBoth(launchOptions(given, repoConfig), { say, makeSecret, stop: stopSignal(Date.now) }));
+  });
+
+withLocalEdge(withEdgePort(withPort(withConfigOptions(program.command("origin")))))
+  .description("Runs the origin alone.")
+  .action(async () => {
+    const { main } = await import("./main.ts");
+    await main(process.argv.slice(process.argv.indexOf("origin") + 1));
+  });
+
+withEdgePort(withPort(withConfigOptions(program.command("edge"))))
+  .description("Runs the edge alone, under `wrangler dev`.")
+  .option("--origin <url>", "where the origin is, instead of what the configuration says")
+  .action(async (given: GivenOptions & { origin?: string }) => {
+    const options = { ...launchOptions(given, repoConfig), origin: given.origin };
+    end(await startEdgeAlone(options, { say, makeSecret, stop: stopSignal(Date.now) }));
+  });
+
+const config = program.command("config").description("Checks and explains the configuration.");
+
+config
+  .command("check")
+  .description("Says what is wrong with a configuration, with file, line and key. Exit code 1 where it cannot be used.")
+  .argument("[path]", "the configuration: a file or a folder (otherwise REPO_CONFIG, or media-repo.yaml)")
+  .action(async (path: string | undefined) => {
+    const options = { config: path, repoConfig: path === undefined ? repoConfig : undefined, data: "./data" };
+    end(await checkConfig({ ...options, localEdge: false }, say, makeSecret));
+  });
+
+config
+  .command("reference")
+  .description("Prints the reference of all keys, in Markdown.")
+  .action(() => printReference(say));
+
+await program.parseAsync();

@@ -1,0 +1,55 @@
+import * as z from "zod";
+import { bytes, count, decimal, flag, texts } from "../fields.ts";
+
+const MAX_SIDE = 16_384;
+const DEFAULT_SIZES = [
+  { width: 32, height: 32 },
+  { width: 96, height: 96 },
+  { width: 320, height: 240 },
+  { width: 640, height: 480 },
+  { width: 800, height: 600 },
+];
+
+const sizeSchema = z.object({
+  width: z
+    .int({ error: "must be a number of pixels" })
+    .min(1)
+    .max(MAX_SIDE)
+    .meta({ type: "pixels", description: "Width." }),
+  height: z
+    .int({ error: "must be a number of pixels" })
+    .min(1)
+    .max(MAX_SIDE)
+    .meta({ type: "pixels", description: "Height." }),
+});
+
+/** `thumbnails`: small pictures. */
+export const thumbnailsSchema = z
+  .object({
+    maxSourceBytes: bytes(10_485_760, "The largest file a thumbnail is made of; 0: no limit."),
+    maxPixels: count(32_000_000, "Pictures of so many pixels and more get no thumbnail.", { min: 1, type: "pixels" }),
+    numWorkers: count(10, "How many thumbnails are made at once; 0: as many as the machine has processors.", {
+      domain: false,
+    }),
+    sizes: z
+      .array(sizeSchema, { error: "must be a list of sizes" })
+      .min(1, { error: "must list at least one size" })
+      .default(DEFAULT_SIZES)
+      .meta({
+        type: "list of sizes",
+        description: "The sizes that are made. The smallest that covers what was asked for is used.",
+      }),
+    dynamicSizing: flag(false, "Make whatever size is asked for instead."),
+    types: texts(["image/jpeg", "image/jpg", "image/png", "image/gif"], "The content types that get thumbnails."),
+    allowAnimated: flag(true, "Make animated thumbnails of animated pictures."),
+    defaultAnimated: flag(false, "Make them where the client does not say."),
+    maxAnimateSizeBytes: bytes(10_485_760, "The largest file an animated thumbnail is made of; 0: no limit."),
+    stillFrame: decimal(0.5, "Which frame a still thumbnail shows: 0 is the first, 1 the last.", { min: 0, max: 1 }),
+    expireAfterDays: count(0, "After how many days unused thumbnails are removed; 0: never.", {
+      domain: false,
+      type: "days",
+      status: "later",
+    }),
+  })
+  .prefault({})
+  .meta({ description: "Thumbnails.", domain: true, live: true });

@@ -1,0 +1,23 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Part, startPart } from "./part.ts";
+import { type EdgeSettings, varsFile, workerVars } from "./wrangler_command.ts";
+
+const KEEPER = fileURLToPath(new URL("edge_keeper.ts", import.meta.url));
+
+/** Starts a local edge: `wrangler dev` with this repository's Worker. Throws `LaunchError` for settings that do not fit. */
+export async function startEdge(settings: EdgeSettings, echo: (text: string) => void): Promise<Part> {
+  const vars = workerVars(settings);
+  const file = varsFile(settings.data);
+  await mkdir(dirname(file), { recursive: true });
+  // Made anew, because an old file would keep its old mode.
+  await rm(file, { force: true });
+  await writeFile(file, vars, { mode: 0o600 });
+  const part = startPart("the edge", KEEPER, [settings.data, String(settings.port)], echo);
+  const stop = async (graceMs: number) => {
+    await part.stop(graceMs);
+    await rm(file, { force: true });
+  };
+  return { ...part, stop };
+}

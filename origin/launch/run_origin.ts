@@ -1,0 +1,75 @@
+import { formatProblem } from "../config/config_error.ts";
+import type { Config } from "../config/schema.ts";
+import { watchConfig } from "../config/watch.ts";
+import { embeddedNotice } from "./embedded_notice.ts";
+import { explain } from "./explain.ts";
+import type { Say } from "./say.ts";
+import { type LaunchOptions, loadSettings, type Settings } from "./settings.ts";
+import { aborted } from "./stop_signal.ts";
+
+/** An origin that was built. */
+export interface RunnableApp {
+  listen(): Promise<{ address: string }>;
+  close(): Promise<void>;
+  /** Takes over a changed configuration. */
+  reconfigure?(config: Config): Promise<void>;
+}
+
+/** What running an origin needs from outside. */
+export interface OriginParts {
+  readonly build: (config: Config) => Promise<RunnableApp>;
+  readonly say: Say;
+  readonly makeSecret: () => string;
+  /** Aborted when the process is asked to end. */
+  readonly stop: AbortSignal;
+  /** Somebody else has said already what there is to say of the configuration. */
+  readonly quiet: boolean;
+}
+
+/** Requests that are under way get so long to end, in milliseconds. */
+const CLOSE_MS = 10_000;
+
+/** Runs an origin until it is asked to end. Resolves with the exit code; what keeps it from starting, it says itself. */
+export async function runOrigin(options: LaunchOptions, parts: OriginParts): Promise<number> {
+  const { say, stop } = parts;
+  try {
+    const settings = await loadSettings(options, parts.makeSecret);
+    if (!parts.quiet) announce(settings, say);
+    const app = await parts.build(settings.config);
+    try {
+      const { address } = await app.listen();
+      if (!parts.quiet) say.line(`the origin answers at ${address}`);
+      const watch = settings.path === undefined ? undefined : await follow(settings.path, settings, app, say);
+      await aborted(stop);
+      watch?.close();
+    } finally {
+      await Promise.race([app.close(), aborted(AbortSignal.timeout(CLOSE_MS))]);
+    }
+    return 0;
+  } catch (error) {
+    if (stop.aborted) return 0;
+    for (const line of explain(error)) say.warn(line);
+    return 1;
+  }
+}
+
+/** Says once what there is to say of a configuration. */
+export function announce(settings: Settings, say: Say): void {
+  if (settings.path !== undefined) say.line(`configuration: ${settings.path}`);
+  for (const warning of settings.warnings) say.warn(`warning: ${formatProblem(warning)}`);
+  const notice = embeddedNotice(settings.config);
+  if (notice !== undefined) say.line(notice);
+}
+
+function follow(path: string, settings: Settings, app: RunnableApp, say: Say): Promise<{ close(): void }> {
+  return watchConfig(path, {
+    load: settings.reload,
+    async onChange({ config, warnings }) {
+      for (const warning of warnings) say.warn(`warning: ${formatProblem(warning)}`);
+      if (!app.reconfigure) return say.warn("the configuration has changed: restart to make it hold");
+      await app.reconfigure(config);
+      say.line("the changed configuration holds now");
+    },
+    onBroken: (error) => say.warn(`the changed configuration is not used: ${explain(error).join("; ")}`),
+  });
+}

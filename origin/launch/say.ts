@@ -1,0 +1,21 @@
+/** Where a command says what it does: a line each. */
+export interface Say {
+  /** Progress and results. */
+  line(text: string): void;
+  /** What the operator should know, or do something about. */
+  warn(text: string): void;
+  /** Passes on what another process of ours has said, as it is. */
+  raw(text: string): void;
+}
+
+/** Says it on the standard output and the standard error, each line with the program's name. */
+export function sayOn(streams: {
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream;
+}): Say {
+  return {
+    line: (text) => void streams.stdout.write(`mxcdn: ${text}\n`),
+    warn: (text) => void streams.stderr.write(`mxcdn: ${text}\n`),
+    raw: (text) => void streams.stdout.write(text),
+  };
+}

@@ -1,0 +1,69 @@
+import { existsSync } from "node:fs";
+import { ConfigError } from "../config/config_error.ts";
+import { type DevSecrets, devConfig, keepDevSecrets } from "../config/dev_config.ts";
+import { type LoadedConfig, type LoadOptions, loadConfig } from "../config/load.ts";
+
+/** What the command line says of where the configuration comes from. */
+export interface LaunchOptions {
+  /** `--config`. */
+  readonly config?: string | undefined;
+  /** The environment's REPO_CONFIG; goes before `--config`, as in matrix-media-repo. */
+  readonly repoConfig?: string | undefined;
+  /** The folder for what is kept where the configuration names nothing else. */
+  readonly data: string;
+  /** The origin's port, instead of the configured one. */
+  readonly port?: number | undefined;
+  /** The local edge's port, instead of the configured one. */
+  readonly edgePort?: number | undefined;
+  /** There is an edge on this machine (`npm start`): it is switched on, and shares a secret kept in `data`. */
+  readonly localEdge: boolean;
+}
+
+/** A configuration, and how to read it again. */
+export interface Settings extends LoadedConfig {
+  /** The file or folder it was read from; `undefined`: there is none, and the built-in one holds. */
+  readonly path: string | undefined;
+  readonly reload: () => Promise<LoadedConfig>;
+}
+
+const DEFAULT_PATH = "media-repo.yaml";
+
+/**
+ * Finds and loads the configuration: REPO_CONFIG, `--config`, `media-repo.yaml` where the process runs, or else the
+ * built-in one. Throws `ConfigError`.
+ */
+export async function loadSettings(options: LaunchOptions, makeSecret: () => string): Promise<Settings> {
+  const path = findConfig(options);
+  const localEdge = options.localEdge || path === undefined;
+  const secrets = localEdge ? await keepDevSecrets(options.data, makeSecret) : undefined;
+  const layers = layersOf({ ...options, localEdge }, secrets);
+  const load = async (): Promise<LoadedConfig> => {
+    if (path !== undefined) return withoutExpected(await loadConfig(path, layers), localEdge);
+    if (!secrets) throw new ConfigError([]);
+    return devConfig(options.data, secrets, layers);
+  };
+  return { ...(await load()), path, reload: load };
+}
+
+/** Where the configuration is; `undefined`: there is none. */
+export function findConfig({ repoConfig, config }: Pick<LaunchOptions, "repoConfig" | "config">): string | undefined {
+  return repoConfig || config || (existsSync(DEFAULT_PATH) ? DEFAULT_PATH : undefined);
+}
+
+function layersOf(options: LaunchOptions, secrets: DevSecrets | undefined): LoadOptions {
+  const { port, edgePort, localEdge } = options;
+  const edge = {
+    ...(localEdge ? { enabled: true } : {}),
+    ...(edgePort === undefined ? {} : { localPort: edgePort }),
+  };
+  return {
+    under: secrets ? { edge: { hopSecret: secrets.hopSecret } } : {},
+    over: { ...(port === undefined ? {} : { repo: { port } }), ...(Object.keys(edge).length > 0 ? { edge } : {}) },
+  };
+}
+
+/** That the bucket is the local one goes without saying where both tiers are local. */
+function withoutExpected(loaded: LoadedConfig, localEdge: boolean): LoadedConfig {
+  if (!localEdge) return loaded;
+  return { ...loaded, warnings: loaded.warnings.filter(({ key }) => key !== "edge.bucket") };
+}

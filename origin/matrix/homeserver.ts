@@ -1,0 +1,180 @@
+import * as z from "zod";
+import type { Credentials } from "../../shared/access_token.ts";
+import { MatrixError } from "../../shared/matrix_error.ts";
+import { FetchError } from "../net/fetch_error.ts";
+import type { SafeFetch } from "../net/safe_fetch.ts";
+import type { Clock } from "../platform/clock.ts";
+import { Circuit, CircuitOpenError, type Judgement } from "./circuit.ts";
+import { HomeserverOutage, readAnswer, type UncheckedObject } from "./homeserver_answer.ts";
+
+/** Which API tells administrators apart (`homeservers[].adminApiKind`). */
+export type AdminApiKind = "synapse" | "dendrite" | "matrix";
+
+/** Whose token it is. */
+export interface WhoAmI {
+  userId: string;
+  deviceId?: string;
+  isGuest: boolean;
+}
+
+/** On whose behalf a question is asked, and for how long the answer is wanted. */
+export interface Asker {
+  /** Address of the client; the homeserver learns it as `X-Forwarded-For`. */
+  clientAddress?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** What `GET /_matrix/client/versions` says. */
+export interface Versions {
+  versions: string[];
+  unstable_features: Record<string, boolean>;
+}
+
+/**
+ * One homeserver, asked over its Client-Server API. Every method throws a MatrixError for the client: the homeserver's own
+ * refusal with its code, status, `soft_logout` and waiting time; or 503 `M_UNKNOWN` with `Retry-After` if it gave none of
+ * its answers. An outage is never a 401: clients would throw their sessions away.
+ */
+export interface Homeserver {
+  /** `GET /_matrix/client/v3/account/whoami`; an application service's `user_id` and `device_id` are passed on. */
+  whoami(credentials: Credentials, asker?: Asker): Promise<WhoAmI>;
+  /** `POST /_matrix/client/v3/logout` or `logout/all`. */
+  logout(credentials: Credentials, options: Asker & { all: boolean }): Promise<void>;
+  /** `GET /_matrix/client/versions`; with credentials the homeserver may tell more. */
+  versions(credentials?: Credentials, asker?: Asker): Promise<Versions>;
+  /** True if the homeserver lets the bearer look at the sessions of a user that does not exist. */
+  isServerAdmin(credentials: Credentials, kind: AdminApiKind, asker?: Asker): Promise<boolean>;
+}
+
+/** What `makeHomeserver` needs. */
+export interface HomeserverParts {
+  /** Base URL (`homeservers[].csApi`). */
+  csApi: string;
+  serverName: string;
+  /** Failures in a row after which it is left alone for a while (`homeservers[].backoffAt`). */
+  backoffAt: number;
+  /** For one question, in milliseconds. */
+  timeoutMs: number;
+  safeFetch: SafeFetch;
+  clock: Clock;
+}
+
+const MAX_ANSWER_BYTES = 262_144;
+const OUTAGE_RETRY_MS = 2_000;
+
+const whoamiSchema = z.object({
+  user_id: z
+    .string()
+    .regex(/^@[^\0]*:[^\0]+$/)
+    .max(255),
+  device_id: z.string().max(512).nullish(),
+  is_guest: z.boolean().nullish(),
+  "org.matrix.msc3069.is_guest": z.boolean().nullish(),
+});
+
+/** Makes the {@link Homeserver}; it keeps the circuit that leaves the homeserver alone when it is down. */
+export function makeHomeserver(parts: HomeserverParts): Homeserver {
+  const circuit = new Circuit({ failures: parts.backoffAt, clock: parts.clock });
+  const base = parts.csApi.replace(/\/+$/, "");
+
+  async function ask<T>(question: Question, check: (body: UncheckedObject) => T): Promise<T> {
+    const once = async () => {
+      const response = await parts.safeFetch(base + question.path, {
+        method: question.method ?? "GET",
+        headers: headersOf(question),
+        reach: "operator",
+        timeoutMs: parts.timeoutMs,
+        maxBytes: MAX_ANSWER_BYTES,
+        ...(question.asker?.signal ? { signal: question.asker.signal } : {}),
+      });
+      return check(await readAnswer(response, parts.clock));
+    };
+    try {
+      return await circuit.run(once, judge);
+    } catch (error) {
+      throw error instanceof MatrixError ? error : outage(error);
+    }
+  }
+
+  return {
+    whoami: (credentials, asker) =>
+      ask(
+        { path: `/_matrix/client/v3/account/whoami${assertedIdentity(credentials)}`, credentials, asker },
+        readWhoAmI,
+      ),
+
+    async logout(credentials, { all, ...asker }) {
+      const path = `/_matrix/client/v3/logout${all ? "/all" : ""}${assertedIdentity(credentials)}`;
+      await ask({ method: "POST", path, credentials, asker }, () => undefined);
+    },
+
+    versions: (credentials, asker) => ask({ path: "/_matrix/client/versions", credentials, asker }, readVersions),
+
+    async isServerAdmin(credentials, kind, asker) {
+      const nobody = encodeURIComponent(`@media.repo.admin.check:${parts.serverName}`);
+      const path = `${kind === "synapse" ? "/_synapse/admin/v1" : "/_matrix/client/v3/admin"}/whois/${nobody}`;
+      try {
+        return await ask({ path, credentials, asker }, () => true);
+      } catch (error) {
+        if (error instanceof MatrixError && [400, 403, 404, 405].includes(error.status)) return false;
+        throw error;
+      }
+    },
+  };
+}
+
+interface Question {
+  path: string;
+  method?: string;
+  credentials: Credentials | undefined;
+  asker: Asker | undefined;
+}
+
+function headersOf({ credentials, asker }: Question): Record<string, string> {
+  return {
+    accept: "application/json",
+    ...(credentials ? { authorization: `Bearer ${credentials.token}` } : {}),
+    ...(asker?.clientAddress === undefined ? {} : { "x-forwarded-for": asker.clientAddress }),
+  };
+}
+
+/** The identity that an application service asserts (Application Service API, "Identity assertion"); devices are stable since 1.17. */
+function assertedIdentity({ userId, deviceId }: Credentials): string {
+  const query = new URLSearchParams();
+  if (userId !== undefined) query.set("user_id", userId);
+  if (deviceId !== undefined) {
+    query.set("device_id", deviceId);
+    query.set("org.matrix.msc3202.device_id", deviceId);
+  }
+  return query.size === 0 ? "" : `?${query}`;
+}
+
+function readWhoAmI(body: UncheckedObject): WhoAmI {
+  const { success, data } = whoamiSchema.safeParse(body);
+  if (!success) throw new HomeserverOutage("The homeserver's whoami answer has not the expected form");
+  const isGuest = data.is_guest ?? data["org.matrix.msc3069.is_guest"] ?? false;
+  return { userId: data.user_id, ...(data.device_id ? { deviceId: data.device_id } : {}), isGuest };
+}
+
+function readVersions(body: UncheckedObject): Versions {
+  const { versions, unstable_features: features } = body;
+  if (!Array.isArray(versions)) throw new HomeserverOutage("The homeserver's versions answer has no list of versions");
+  const entries = Object.entries(typeof features === "object" && features !== null ? features : {});
+  const flags = entries.filter((entry): entry is [string, boolean] => typeof entry[1] === "boolean");
+  return { versions: versions.filter((one) => typeof one === "string"), unstable_features: Object.fromEntries(flags) };
+}
+
+function judge(error: unknown): Judgement {
+  if (error instanceof MatrixError) return "alive";
+  const ours = error instanceof FetchError && (error.failure === "aborted" || error.failure === "busy");
+  return ours ? "nothing" : "down";
+}
+
+function outage(cause: unknown): MatrixError {
+  const retryAfterMs = cause instanceof CircuitOpenError ? cause.retryAfterMs : OUTAGE_RETRY_MS;
+  return new MatrixError("M_UNKNOWN", "The homeserver cannot be asked at the moment", {
+    status: 503,
+    retryAfterMs,
+    cause,
+  });
+}

@@ -1,0 +1,74 @@
+import { type Errcode, isErrcode, MatrixError } from "../../shared/matrix_error.ts";
+import type { SafeResponse } from "../net/fetch_answer.ts";
+import type { Clock } from "../platform/clock.ts";
+
+/** A JSON object as another server sent it; nothing in it has been checked. */
+export type UncheckedObject = Readonly<Record<string, unknown>>;
+
+/** The homeserver did not give an answer of the Client-Server API: nobody knows whether it would have said yes. */
+export class HomeserverOutage extends Error {}
+
+/** Statuses by which a homeserver refuses a request, rather than showing that something is wrong with itself. */
+const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 404, 405, 429]);
+const MAX_ERROR_TEXT = 200;
+const MAX_RETRY_MS = 3_600_000;
+/** Keys of an error that clients act on; `soft_logout: true` is what keeps a client from destroying its encryption keys. */
+const MEANINGFUL_STRINGS = ["consent_uri", "admin_contact"];
+
+/**
+ * The body of a 200 as an object. A refusal is thrown as the MatrixError that the client may get, everything else as a
+ * {@link HomeserverOutage}.
+ */
+export async function readAnswer(response: SafeResponse, clock: Clock): Promise<UncheckedObject> {
+  const body = await readObject(response);
+  if (body && response.status === 200) return body;
+  if (body && REFUSALS.has(response.status) && typeof body.errcode === "string") throw refusal(response, body, clock);
+  throw new HomeserverOutage(
+    `The homeserver answered with status ${response.status}${body ? "" : " and no JSON object"}`,
+  );
+}
+
+async function readObject(response: SafeResponse): Promise<UncheckedObject | undefined> {
+  const text = await response.text();
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as UncheckedObject)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function refusal(response: SafeResponse, body: UncheckedObject, clock: Clock): MatrixError {
+  const { status } = response;
+  const strings = MEANINGFUL_STRINGS.filter((key) => typeof body[key] === "string");
+  const extra = Object.fromEntries(strings.map((key) => [key, errorText(body[key])]));
+  if (typeof body.soft_logout === "boolean") Object.assign(extra, { soft_logout: body.soft_logout });
+  const retryAfterMs = status === 429 ? retryAfter(response, body, clock) : undefined;
+  return new MatrixError(errcodeOf(status, body.errcode), errorText(body.error), { status, extra, retryAfterMs });
+}
+
+// A code that nobody here knows becomes one of the same meaning. For 401 that is not M_UNKNOWN_TOKEN, which logs users out.
+function errcodeOf(status: number, errcode: unknown): Errcode {
+  if (isErrcode(errcode)) return errcode;
+  if (status === 403) return "M_FORBIDDEN";
+  return status === 429 ? "M_LIMIT_EXCEEDED" : "M_UNKNOWN";
+}
+
+function errorText(text: unknown): string {
+  if (typeof text !== "string" || text === "") return "The homeserver refused the request";
+  return text
+    .toWellFormed()
+    .replace(/\p{Cc}+/gu, " ")
+    .slice(0, MAX_ERROR_TEXT);
+}
+
+/** `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), else `retry_after_ms`; at most an hour. */
+function retryAfter(response: SafeResponse, body: UncheckedObject, clock: Clock): number | undefined {
+  const header = response.headers.get("retry-after")?.trim();
+  const fromHeader = header && (/^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - clock());
+  const candidates = [fromHeader, body.retry_after_ms];
+  const wait = candidates.find((value) => typeof value === "number" && Number.isFinite(value) && value >= 0);
+  return typeof wait === "number" ? Math.min(wait, MAX_RETRY_MS) : undefined;
+}

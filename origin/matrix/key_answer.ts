@@ -1,0 +1,70 @@
+import * as z from "zod";
+import { importPublicKey, isSigningKeyId, verifyJson } from "../../shared/sign_json.ts";
+
+/** The keys by which a server signs requests now. */
+export interface KeySet {
+  serverName: string;
+  /** Public keys in base64, by key id. */
+  keys: Record<string, string>;
+  fetchedAtMs: number;
+  /** None of the keys may be used from this time on. */
+  validUntilMs: number;
+}
+
+/** Why a server's answer about its keys can't be trusted. */
+export class KeyAnswerError extends Error {}
+
+/** Keys are good for at most a week from when they were fetched, whatever their server says (Server-Server API, `valid_until_ts`). */
+const MAX_VALIDITY_MS = 7 * 24 * 3_600_000;
+const MAX_KEYS = 32;
+
+const schema = z.object({
+  server_name: z.string(),
+  valid_until_ts: z.number(),
+  verify_keys: z.record(z.string(), z.object({ key: z.string() })),
+});
+
+/**
+ * Reads the answer to `GET /_matrix/key/v2/server`, or one entry of a notary's: it must be about that server, still valid,
+ * and a key counts only if it signed the answer itself. `old_verify_keys` never count: they are for old events. Throws
+ * {@link KeyAnswerError} if no key is left.
+ */
+export async function readKeyAnswer(answer: unknown, serverName: string, nowMs: number): Promise<KeySet> {
+  const { success, data } = schema.safeParse(answer);
+  if (!success) throw new KeyAnswerError("The key answer has not the expected form");
+  if (data.server_name !== serverName) throw new KeyAnswerError("The key answer is about another server");
+  if (data.valid_until_ts <= nowMs) throw new KeyAnswerError("The keys are no longer valid");
+  const keys: Record<string, string> = {};
+  for (const [keyId, { key }] of Object.entries(data.verify_keys).slice(0, MAX_KEYS)) {
+    if (await signsItself(answer as Record<string, unknown>, serverName, keyId, key)) keys[keyId] = key;
+  }
+  if (Object.keys(keys).length === 0) throw new KeyAnswerError("The key answer is not signed by any of its own keys");
+  return { serverName, keys, fetchedAtMs: nowMs, validUntilMs: Math.min(data.valid_until_ts, nowMs + MAX_VALIDITY_MS) };
+}
+
+async function signsItself(
+  answer: Record<string, unknown>,
+  serverName: string,
+  keyId: string,
+  base64: string,
+): Promise<boolean> {
+  const publicKey = isSigningKeyId(keyId) ? await importPublicKey(base64) : undefined;
+  return publicKey !== undefined && (await verifyJson(answer, serverName, keyId, publicKey));
+}
+
+/** The entries of a notary's answer (`server_keys`), unchecked. */
+export function readNotaryAnswer(answer: unknown): unknown[] {
+  const { success, data } = z.object({ server_keys: z.array(z.unknown()).max(100) }).safeParse(answer);
+  if (!success) throw new KeyAnswerError("The notary's answer has not the expected form");
+  return data.server_keys;
+}
+
+/** True if one of the keys of `notary` signed the entry. */
+export async function isCountersigned(entry: unknown, notary: KeySet): Promise<boolean> {
+  for (const [keyId, base64] of Object.entries(notary.keys)) {
+    const publicKey = await importPublicKey(base64);
+    if (publicKey && (await verifyJson(entry as Record<string, unknown>, notary.serverName, keyId, publicKey)))
+      return true;
+  }
+  return false;
+}
