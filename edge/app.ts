@@ -1,7 +1,9 @@
 import { Router } from "itty-router";
 import { parseDescriptor } from "../shared/descriptor.ts";
+import { FEDERATION_PREFIXES } from "../shared/federation_path.ts";
 import { MatrixError, toMatrixError } from "../shared/matrix_error.ts";
 import { errorAnswer, preflightAnswer, toResponse } from "../shared/respond.ts";
+import { parseDomainDocument, parseServerKeyDocument } from "../shared/server_key_document.ts";
 import { parseVerdict } from "../shared/verdict.ts";
 import { makeJudge } from "./auth.ts";
 import { DocumentCache } from "./document_cache.ts";
@@ -11,8 +13,11 @@ import type { KeepAlive } from "./flight.ts";
 import { makeOriginClient } from "./origin_client.ts";
 import { MAX_TARGET_LENGTH } from "./request_target.ts";
 import { makeDecide } from "./routes/decide_media.ts";
+import { makeFederationRoute } from "./routes/federation.ts";
 import { type Forward, makeForward } from "./routes/forward.ts";
 import { makeMediaRoute } from "./routes/media.ts";
+import { makeJudgeServer } from "./server_auth.ts";
+import { makeSmallBodies } from "./small_bodies.ts";
 import { openBucket } from "./store.ts";
 import { makeFindViewer } from "./viewer.ts";
 import { makeVisit, type Visit } from "./visit.ts";
@@ -45,9 +50,20 @@ export function buildApp(config: EdgeConfig, { clock, makeId }: EdgeParts): Edge
   const { originUrl, hopSecret, originTimeoutMs: timeoutMs, trustConnectingIp } = config;
   const origin = makeOriginClient({ clock, originUrl, hopSecret, timeoutMs });
   const findViewer = makeFindViewer(makeJudge({ clock, verdicts, origin }));
-  const decide = makeDecide({ findViewer, findDescriptor: makeFindDescriptor(descriptors) });
+  const findDescriptor = makeFindDescriptor(descriptors);
+  const decide = makeDecide({ findViewer, findDescriptor });
   const forward = makeForward(origin);
-  const router = makeRouter(makeMediaRoute({ clock, decide, bucket, forward }), forward);
+  const judgeServer = makeJudgeServer({
+    clock,
+    keys: new DocumentCache({ clock, readText: bucket.readText, parse: parseServerKeyDocument }),
+    domains: new DocumentCache({ clock, readText: bucket.readText, parse: parseDomainDocument }),
+  });
+  const readSmallBody = makeSmallBodies(bucket);
+  const router = makeRouter({
+    media: makeMediaRoute({ clock, decide, bucket, forward }),
+    federation: makeFederationRoute({ clock, judgeServer, findDescriptor, bucket, readSmallBody, forward }),
+    forward,
+  });
 
   return {
     async fetch(request, keepAlive) {
@@ -57,7 +73,7 @@ export function buildApp(config: EdgeConfig, { clock, makeId }: EdgeParts): Edge
   };
 }
 
-function makeRouter(media: Handler, forward: Forward) {
+function makeRouter({ media, federation, forward }: { media: Handler; federation: Handler; forward: Forward }) {
   const router = Router({
     before: [(_request, visit: Visit) => refuse(visit)],
     catch: (thrown, _request, visit: Visit) => answerError(thrown, visit),
@@ -69,6 +85,9 @@ function makeRouter(media: Handler, forward: Forward) {
       router.get(`/_matrix/${prefix}/${kind}/*`, respond(media));
       router.head(`/_matrix/${prefix}/${kind}/*`, respond(media));
     }
+  }
+  for (const prefix of FEDERATION_PREFIXES) {
+    for (const kind of ["download", "thumbnail"]) router.get(`${prefix}/${kind}/*`, respond(federation));
   }
   return router.all(
     "*",

@@ -213,8 +213,7 @@ async function construct(
     db,
     clock,
     cache: tokens,
-    tell: async (tx, what) =>
-      void (await tx.query("SELECT pg_notify($1, $2)", [REVOKED_CHANNEL, JSON.stringify(what)])),
+    tell: (tx, what) => notify(tx, REVOKED_CHANNEL, JSON.stringify(what)),
     deliver: outbox && ((keys) => outbox.deliver(keys)),
   });
   closers.push(await db.listen(REVOKED_CHANNEL, (payload) => forget(tokens, payload)));

@@ -37,6 +37,11 @@ export function signingKeyKey(serverName: string, keyId: string): string {
   return `k/${serverName}/${keyId}`;
 }
 
+/** Where it stands that a server is one of ours, and how its media is served. */
+export function domainKey(serverName: string): string {
+  return `p/${serverName}`;
+}
+
 /** Prefixed by its length, so that no two lists of parts read the same; an absent part differs from an empty one. */
 function lengthPrefixed(part: string | undefined): string {
   return part === undefined ? "-" : `${part.length}:${part}`;

@@ -1,7 +1,7 @@
 /** Something in the configuration, and where it stands. */
 export interface ConfigProblem {
   readonly file: string;
-  /** Counted from 1. */
+  /** Counted from 1; 0 where the whole file is meant. */
   readonly line: number;
   /** The key with its sections, `uploads.quotas.users[0].glob`; empty where a whole file is meant. */
   readonly key: string;
@@ -21,7 +21,8 @@ export class ConfigError extends Error {
 
 /** `file:line: key: message`, as compilers write it. */
 export function formatProblem({ file, line, key, message }: ConfigProblem): string {
-  return `${file}:${line}: ${key === "" ? "" : `${key} `}${message}`;
+  const place = line === 0 ? file : `${file}:${line}`;
+  return `${place}: ${key === "" ? "" : `${key} `}${message}`;
 }
 
 /** A path into the configuration as people write it: `homeservers[0].csApi`. */

@@ -37,7 +37,7 @@ function readSecrets(file: string, text: string): DevSecrets {
   } catch {
     // Falls through to the one message for both.
   }
-  throw new ConfigError([{ file, line: 1, key: "", message: "is damaged; remove it, and a new one is made" }]);
+  throw new ConfigError([{ file, line: 0, key: "", message: "is damaged; remove it, and a new one is made" }]);
 }
 
 function isSecret(value: unknown): value is string {

@@ -41,7 +41,7 @@ async function readOne(file: string): Promise<ConfigText> {
 }
 
 function unreadable(file: string, message: string): ConfigError {
-  return new ConfigError([{ file, line: 1, key: "", message }]);
+  return new ConfigError([{ file, line: 0, key: "", message }]);
 }
 
 function byBytes(one: string, other: string): number {

@@ -81,7 +81,7 @@ function keepNumbersAsWritten(document: Document.Parsed): void {
 }
 
 function plainValue(file: string, document: Document.Parsed): Raw {
-  const problem = (message: string) => new ConfigError([{ file, line: 1, key: "", message }]);
+  const problem = (message: string) => new ConfigError([{ file, line: 0, key: "", message }]);
   if (document.contents === null) return {};
   if (!isMap(document.contents)) throw problem("must be a mapping of sections (`repo:`, `homeservers:`, …)");
   try {

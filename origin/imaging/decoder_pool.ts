@@ -18,12 +18,14 @@ interface Idle {
 /** Decoder processes, started when there is work for them and kept for the next. How many there are is up to the caller. */
 export class DecoderPool {
   readonly #limits: DecoderLimits;
+  readonly #idleMs: number;
   readonly #all = new Set<Decoder>();
   readonly #idle: Idle[] = [];
   #isClosed = false;
 
-  constructor(limits: DecoderLimits) {
+  constructor(limits: DecoderLimits, idleMs = IDLE_MS) {
     this.#limits = limits;
+    this.#idleMs = idleMs;
   }
 
   /** The ids of the processes that are alive. */
@@ -65,7 +67,7 @@ export class DecoderPool {
       void this.#end(decoder);
       return;
     }
-    const timer = setTimeout(() => this.#retire(decoder), IDLE_MS);
+    const timer = setTimeout(() => this.#retire(decoder), this.#idleMs);
     timer.unref();
     this.#idle.push({ decoder, jobs, timer });
   }

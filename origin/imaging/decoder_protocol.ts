@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ImageFormat } from "./image_info.ts";
+import { IMAGE_FORMATS, type ImageFormat } from "./image_info.ts";
 import type { Picture } from "./picture.ts";
 
 /** What a decoder process is asked. One question at a time. */
@@ -10,7 +10,7 @@ export type Question =
 const side = z.int().positive();
 
 const imageInfo = z.object({
-  format: z.enum(["jpeg", "png", "webp", "gif", "avif", "tiff", "svg"]),
+  format: z.enum(IMAGE_FORMATS),
   width: side,
   height: side,
   frames: z.int().positive(),

@@ -8,7 +8,7 @@ const PROCESS_BYTES = 90_000_000;
  * Bytes per pixel of the source at the peak, for channels of one byte; all measured with 12 and 30 megapixels, rounded up.
  * JPEG, PNG and TIFF are read line by line, and JPEG is made smaller while it is read; AVIF keeps everything several times.
  */
-const DECODING: Readonly<Record<ImageFormat, number>> = { jpeg: 1, png: 2, webp: 5, gif: 6, avif: 20, tiff: 3, svg: 8 };
+const DECODING: Readonly<Record<ImageFormat, number>> = { jpeg: 1, png: 3, webp: 5, gif: 6, avif: 20, tiff: 3, svg: 8 };
 
 /** The same for what cannot be read line by line: progressive JPEG, interlaced PNG. */
 const DECODING_WHOLE = 7;

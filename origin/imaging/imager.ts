@@ -90,10 +90,14 @@ export function makeImager(options: ImagerOptions): Imager {
     try {
       return await line.run(run, { signal });
     } catch (error) {
-      if (error instanceof DecoderEnded)
-        log?.warn({ end: error.end, detail: error.message }, "A decoder process ended");
+      if (error instanceof DecoderEnded) tell(error);
       throw toImagingError(error, caller);
     }
+  }
+
+  function tell({ end, message }: DecoderEnded): void {
+    if (end === "unfit") log?.error({ detail: message }, "Decoder processes cannot be used");
+    else log?.warn({ end, detail: message }, "A picture ended a decoder process");
   }
 
   async function drawInto(job: RenderJob, signal: AbortSignal): Promise<Rendered> {

@@ -2,12 +2,13 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Part, startPart } from "./part.ts";
+import type { Say } from "./say.ts";
 import { type EdgeSettings, varsFile, workerVars } from "./wrangler_command.ts";
 
 const KEEPER = fileURLToPath(new URL("edge_keeper.ts", import.meta.url));
 
 /** Starts a local edge: `wrangler dev` with this repository's Worker. Throws `LaunchError` for settings that do not fit. */
-export async function startEdge(settings: EdgeSettings, echo: (text: string) => void): Promise<Part> {
+export async function startEdge(settings: EdgeSettings, echo: Pick<Say, "raw" | "rawWarn">): Promise<Part> {
   const vars = workerVars(settings);
   const file = varsFile(settings.data);
   await mkdir(dirname(file), { recursive: true });

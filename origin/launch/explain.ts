@@ -17,5 +17,7 @@ function chain(error: unknown): string[] {
   if (error instanceof AggregateError && error.message === "") return chain(error.errors[0]);
   if (!(error instanceof Error)) return [String(error)];
   const own = error.message || ("code" in error ? String(error.code) : error.name);
-  return error.cause === undefined ? [own] : [own, ...chain(error.cause)];
+  const below = error.cause === undefined ? [] : chain(error.cause);
+  // Many an error repeats what caused it.
+  return [own, ...below.filter((text) => !own.includes(text))];
 }

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
+import type { Say } from "./say.ts";
 
 /** A running process of ours, and how to end it. */
 export interface Part {
@@ -17,10 +18,11 @@ export function startPart(
   name: string,
   script: string,
   args: readonly string[],
-  echo: (text: string) => void = () => {},
+  echo: Pick<Say, "raw" | "rawWarn">,
 ): Part {
   const child = fork(script, args, { stdio: ["ignore", "pipe", "pipe", "ipc"], detached: true, execArgv: [] });
-  for (const output of [child.stdout, child.stderr]) output?.setEncoding("utf8").on("data", echo);
+  child.stdout?.setEncoding("utf8").on("data", echo.raw);
+  child.stderr?.setEncoding("utf8").on("data", echo.rawWarn);
   const gone = new Promise<number | undefined>((resolve) => {
     child.once("close", (code) => resolve(code ?? undefined));
     child.once("error", () => resolve(undefined));

@@ -3,6 +3,7 @@ import type { Config } from "../config/schema.ts";
 import { watchConfig } from "../config/watch.ts";
 import { embeddedNotice } from "./embedded_notice.ts";
 import { explain } from "./explain.ts";
+import { demandPort } from "./preflight.ts";
 import type { Say } from "./say.ts";
 import { type LaunchOptions, loadSettings, type Settings } from "./settings.ts";
 import { aborted } from "./stop_signal.ts";
@@ -35,6 +36,8 @@ export async function runOrigin(options: LaunchOptions, parts: OriginParts): Pro
   try {
     const settings = await loadSettings(options, parts.makeSecret);
     if (!parts.quiet) announce(settings, say);
+    const { bindAddress, port } = settings.config.repo;
+    await demandPort(bindAddress, port, "--port");
     const app = await parts.build(settings.config);
     try {
       const { address } = await app.listen();

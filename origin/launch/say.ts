@@ -4,8 +4,10 @@ export interface Say {
   line(text: string): void;
   /** What the operator should know, or do something about. */
   warn(text: string): void;
-  /** Passes on what another process of ours has said, as it is. */
+  /** Says it as it is: text of several lines, or what another process of ours has said. */
   raw(text: string): void;
+  /** The same for what it has said on its standard error. */
+  rawWarn(text: string): void;
 }
 
 /** Says it on the standard output and the standard error, each line with the program's name. */
@@ -17,5 +19,6 @@ export function sayOn(streams: {
     line: (text) => void streams.stdout.write(`mxcdn: ${text}\n`),
     warn: (text) => void streams.stderr.write(`mxcdn: ${text}\n`),
     raw: (text) => void streams.stdout.write(text),
+    rawWarn: (text) => void streams.stderr.write(text),
   };
 }

@@ -43,7 +43,7 @@ export async function startBoth(given: Omit<LaunchOptions, "localEdge">, parts: 
     await removeDevFacts(given.data);
     ours = true;
     const [origin, edge] = [originUrl(config.repo), edgeUrl(config.edge.localPort)];
-    const echo = (text: string) => (stop.aborted ? undefined : say.raw(text));
+    const echo = echoUntil(stop, say);
 
     say.line("starting the origin and the edge …");
     running.push(startPart("the origin", MAIN, originArguments(options), echo));
@@ -67,6 +67,14 @@ export async function startBoth(given: Omit<LaunchOptions, "localEdge">, parts: 
     await Promise.all(running.map((part) => part.stop(STOP_MS)));
     if (stop.aborted) say.line("both tiers have ended");
   }
+}
+
+/** Passes on what our processes say, until they are asked to end. */
+export function echoUntil(stop: AbortSignal, say: Say): Pick<Say, "raw" | "rawWarn"> {
+  return {
+    raw: (text) => (stop.aborted ? undefined : say.raw(text)),
+    rawWarn: (text) => (stop.aborted ? undefined : say.rawWarn(text)),
+  };
 }
 
 /** Loads the configuration, and makes sure that folders and ports are there to be used. */

@@ -3,7 +3,7 @@ import { startEdge } from "./edge_part.ts";
 import { explain, LaunchError } from "./explain.ts";
 import { demandFolder, demandPort } from "./preflight.ts";
 import { type LaunchOptions, loadSettings } from "./settings.ts";
-import type { BothParts } from "./start_both.ts";
+import { type BothParts, echoUntil } from "./start_both.ts";
 import { aborted } from "./stop_signal.ts";
 import { waitUntilReady } from "./wait_until_ready.ts";
 
@@ -25,8 +25,10 @@ export async function startEdgeAlone(given: EdgeOptions, { say, makeSecret, stop
     const { config } = await loadSettings({ ...given, edgePort: port, localEdge: true }, makeSecret);
     const { hopSecret, bucket } = config.edge;
     const origin = given.origin ?? originUrl(config.repo);
-    const echo = (text: string) => (stop.aborted ? undefined : say.raw(text));
-    const part = await startEdge({ data: given.data, port, originUrl: origin, hopSecret, bucket }, echo);
+    const part = await startEdge(
+      { data: given.data, port, originUrl: origin, hopSecret, bucket },
+      echoUntil(stop, say),
+    );
     try {
       await run(part.gone, edgeUrl(port), origin, { say, stop });
       return 0;

@@ -8,8 +8,10 @@ import { FetchError, toFetchError } from "./fetch_error.ts";
 export function countedBody(source: Readable, maxBytes: number, onOver: () => void): ReadableStream<Uint8Array> {
   const chunks: AsyncIterator<Uint8Array> = source[Symbol.asyncIterator]();
   let seen = 0;
+  // Also where nobody reads and the time runs out: the error waits for a reader, the connection does not.
+  source.on("error", () => {}).once("close", onOver);
   const stop = () => {
-    source.on("error", () => {}).destroy();
+    source.destroy();
     onOver();
   };
   return new ReadableStream<Uint8Array>(

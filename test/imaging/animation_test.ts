@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import sharp from "sharp";
 import { makeApng, plainPng } from "./support/apng_file.ts";
 import {
@@ -15,6 +15,8 @@ import {
   WHITE,
 } from "./support/pictures.ts";
 import { openStudio } from "./support/studio.ts";
+
+const { imager, place, renderFile, make } = await openStudio({ after });
 
 const COLOURS = [RED, GREEN, BLUE, WHITE];
 const DELAYS = [100, 200, 300, 400];
@@ -37,8 +39,7 @@ const SOURCES = {
 };
 
 for (const [name, source] of Object.entries(SOURCES)) {
-  test(`render makes an animated WebP of an animated ${name}, with its timing (141)`, async (t) => {
-    const { make } = await openStudio(t);
+  test(`render makes an animated WebP of an animated ${name}, with its timing (141)`, async () => {
     const made = await make(await source(), ANIMATED);
     assert.deepEqual([made.type, made.animated, made.width, made.height], ["image/webp", true, 96, 96]);
     const { pages, loop, delay, width, pageHeight } = await sharp(made.bytes, { animated: true }).metadata();
@@ -47,8 +48,7 @@ for (const [name, source] of Object.entries(SOURCES)) {
     assert.deepEqual(seen, ["red", "green", "blue", "white"]);
   });
 
-  test(`render makes a still of an animated ${name} where that was asked for (139)`, async (t) => {
-    const { make } = await openStudio(t);
+  test(`render makes a still of an animated ${name} where that was asked for (139)`, async () => {
     // Also as large as the source, which moves and must not be given back.
     for (const side of [96, 200]) {
       const made = await make(await source(), { width: side, height: side });
@@ -57,8 +57,7 @@ for (const [name, source] of Object.entries(SOURCES)) {
     }
   });
 
-  test(`render takes the frame of an animated ${name} that was asked for`, async (t) => {
-    const { make } = await openStudio(t);
+  test(`render takes the frame of an animated ${name} that was asked for`, async () => {
     const shares = {
       "0": "red",
       "0.25": "green",
@@ -74,8 +73,7 @@ for (const [name, source] of Object.entries(SOURCES)) {
     }
   });
 
-  test(`render gives a small animated ${name} back as it is only where it may move`, async (t) => {
-    const { place, renderFile } = await openStudio(t);
+  test(`render gives a small animated ${name} back as it is only where it may move`, async () => {
     const path = await place(await source());
     const size = { width: 200, height: 200 };
     const { rendered } = await renderFile(path, { ...size, ...ANIMATED });
@@ -85,15 +83,13 @@ for (const [name, source] of Object.entries(SOURCES)) {
     assert.deepEqual([tooHeavy.rendered.kind, tooHeavy.rendered.animated], ["image", false]);
   });
 
-  test(`probe counts the frames of an animated ${name}`, async (t) => {
-    const { imager, place } = await openStudio(t);
+  test(`probe counts the frames of an animated ${name}`, async () => {
     const info = await imager.probe(await place(await source()), AbortSignal.timeout(20_000));
     assert.deepEqual([info?.frames, info?.animated, info?.width, info?.height], [4, true, 200, 200]);
   });
 }
 
-test("render makes a still of what cannot move, whatever was asked for (142)", async (t) => {
-  const { make } = await openStudio(t);
+test("render makes a still of what cannot move, whatever was asked for (142)", async () => {
   const made = await make(await corners(300, 300).jpeg().toBuffer(), ANIMATED);
   assert.deepEqual([made.type, made.animated], ["image/jpeg", false]);
 });
@@ -107,8 +103,7 @@ test("render shows the first picture of an animation that is too long", async (t
   }
 });
 
-test("render keeps what is transparent in an animation", async (t) => {
-  const { make } = await openStudio(t);
+test("render keeps what is transparent in an animation", async () => {
   const glass = { r: 0, g: 0, b: 0, alpha: 0 };
   const frames = [await plainPng(200, 200, glass), await opaque(200, BLUE)].map((png) => ({ png }));
   for (const source of [makeApng(frames), await animation("webp", [glass, BLUE])]) {
@@ -118,8 +113,7 @@ test("render keeps what is transparent in an animation", async (t) => {
   }
 });
 
-test("render composes the frames of an APNG: places, disposal, blending", async (t) => {
-  const { make } = await openStudio(t);
+test("render composes the frames of an APNG: places, disposal, blending", async () => {
   const veil = await plainPng(100, 100, { ...WHITE, alpha: 0.5 });
   const made = await make(
     makeApng([
@@ -150,8 +144,7 @@ async function seenAt(picture: Buffer, x: number, y: number, page: number): Prom
   return r > 230 && Math.abs(g - 128) < 25 && Math.abs(b - 128) < 25 ? "pink" : await nameAt(picture, x, y, page);
 }
 
-test("render leaves the poster of an APNG out of the animation, and shows it where the animation is not understood", async (t) => {
-  const { make } = await openStudio(t);
+test("render leaves the poster of an APNG out of the animation, and shows it where the animation is not understood", async () => {
   const poster = await opaque(200, WHITE);
   const moving = await make(await apng({ poster }), ANIMATED);
   assert.equal((await sharp(moving.bytes, { animated: true }).metadata()).pages, 4);
@@ -165,8 +158,7 @@ test("render leaves the poster of an APNG out of the animation, and shows it whe
   }
 });
 
-test("render takes APNGs of palettes, of 16 bit and of grey", async (t) => {
-  const { make } = await openStudio(t);
+test("render takes APNGs of palettes, of 16 bit and of grey", async () => {
   const kinds = {
     palette: await plain(200, 200, BLUE).png({ palette: true }).toBuffer(),
     wide: await plain(200, 200, BLUE).toColourspace("rgb16").png().toBuffer(),

@@ -6,6 +6,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { DecoderPool } from "../../origin/imaging/decoder_pool.ts";
 import { slowSvg } from "./support/hostile_files.ts";
 import { corners, plain } from "./support/pictures.ts";
 import { openStudio } from "./support/studio.ts";
@@ -65,6 +66,32 @@ test("a decoder is replaced after 200 pictures", async (t) => {
   }
   assert.ok(seen.size >= 2);
   await until(() => [...seen].filter(isAlive).length === 1);
+});
+
+test("a decoder that nobody needs is ended after a while", async (t) => {
+  const pool = new DecoderPool({ maxMemoryBytes: 1e9, readResidentBytes: () => undefined }, 50);
+  t.after(() => pool.close(new Error("closed")));
+  await pool.lend((decoder) => decoder.ready);
+  const [pid = -1] = pool.pids;
+  assert.ok(isAlive(pid));
+  await until(() => pool.pids.length === 0 && !isAlive(pid));
+  await pool.lend((decoder) => decoder.ready);
+  assert.equal(pool.pids.length, 1);
+});
+
+test("a decoder that kept much memory is not used again", async (t) => {
+  let bytes = 100_000_000;
+  const limits = { maxMemoryBytes: 900_000_000, readResidentBytes: () => bytes };
+  const { place, imager } = await openStudio(t, limits);
+  const path = await place(await plain(20, 20).jpeg().toBuffer());
+  const probe = async () => {
+    await imager.probe(path, AbortSignal.timeout(20_000));
+    return imager.pids;
+  };
+  const pids = await probe();
+  assert.deepEqual(await probe(), pids);
+  bytes = 301_000_000;
+  assert.deepEqual(await probe(), []);
 });
 
 test("as many pictures are drawn at once as there are processes, and no more decoders are started", async (t) => {

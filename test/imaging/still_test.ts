@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import sharp from "sharp";
 import { BLUE, colourAt, corners, isClose, nameAt, plain, RED, WHITE } from "./support/pictures.ts";
 import { openStudio } from "./support/studio.ts";
 
+const { imager, folder, place, renderFile, make } = await openStudio({ after });
+
 const METADATA = { exif: { IFD0: { Copyright: "somebody" }, IFD3: { GPSLatitude: "51/1 30/1 0/1" } } };
 
-test("render says what it wrote", async (t) => {
-  const { make } = await openStudio(t);
+test("render says what it wrote", async () => {
   const made = await make(await corners(400, 300).jpeg().toBuffer(), { width: 320, height: 240, method: "scale" });
   assert.equal(made.size, made.bytes.length);
   assert.equal(made.sha256, createHash("sha256").update(made.bytes).digest("hex"));
@@ -24,8 +25,7 @@ const STANDARD = [
   { width: 800, height: 600, method: "scale", made: [1067, 600] },
 ] as const;
 
-test("render makes the five sizes of the specification, never smaller than asked (130, 134)", async (t) => {
-  const { make } = await openStudio(t);
+test("render makes the five sizes of the specification, never smaller than asked (130, 134)", async () => {
   const source = await corners(1600, 900).jpeg().toBuffer();
   for (const { made: expected, ...size } of STANDARD) {
     const made = await make(source, size);
@@ -35,8 +35,7 @@ test("render makes the five sizes of the specification, never smaller than asked
   }
 });
 
-test("render never makes a picture larger than its source (129)", async (t) => {
-  const { make } = await openStudio(t);
+test("render never makes a picture larger than its source (129)", async () => {
   const source = await corners(60, 40).tiff().toBuffer();
   const scaled = await make(source, { width: 800, height: 600, method: "scale" });
   assert.deepEqual([scaled.width, scaled.height], [60, 40]);
@@ -45,8 +44,7 @@ test("render never makes a picture larger than its source (129)", async (t) => {
 });
 
 for (const format of ["jpeg", "png", "webp", "gif"] as const) {
-  test(`render gives a small ${format} back as it is (131)`, async (t) => {
-    const { place, renderFile } = await openStudio(t);
+  test(`render gives a small ${format} back as it is (131)`, async () => {
     const { rendered } = await renderFile(await place(await plain(60, 40).toFormat(format).toBuffer()), {
       method: "scale",
     });
@@ -55,8 +53,7 @@ for (const format of ["jpeg", "png", "webp", "gif"] as const) {
   });
 }
 
-test("render keeps the middle when it crops", async (t) => {
-  const { make } = await openStudio(t);
+test("render keeps the middle when it crops", async () => {
   const wide = plain(600, 200, WHITE).composite([
     { input: await plain(200, 200, BLUE).png().toBuffer(), left: 200, top: 0 },
   ]);
@@ -81,8 +78,7 @@ const ORIENTATIONS: readonly (readonly [number, string])[] = [
 ];
 
 for (const [orientation, expected] of ORIENTATIONS) {
-  test(`render sets a picture of EXIF orientation ${orientation} upright`, async (t) => {
-    const { imager, place, make } = await openStudio(t);
+  test(`render sets a picture of EXIF orientation ${orientation} upright`, async () => {
     const source = await corners(400, 200).withMetadata({ orientation }).jpeg().toBuffer();
     const size = orientation < 5 ? [400, 200] : [200, 400];
     const info = await imager.probe(await place(source), AbortSignal.timeout(20_000));
@@ -111,8 +107,7 @@ const SPOTS = [
 const ALPHA = { png: {}, webp: {}, avif: {}, tiff: { compression: "lzw" } } as const;
 
 for (const format of ["png", "webp", "avif", "tiff"] as const) {
-  test(`render keeps what is transparent in ${format}, as PNG`, async (t) => {
-    const { make } = await openStudio(t);
+  test(`render keeps what is transparent in ${format}, as PNG`, async () => {
     const source = plain(300, 300, { ...RED, alpha: 0 }).composite([
       { input: await plain(300, 150, BLUE).png().toBuffer(), top: 0, left: 0 },
     ]);
@@ -123,8 +118,7 @@ for (const format of ["png", "webp", "avif", "tiff"] as const) {
   });
 }
 
-test("render makes JPEG of what has alpha but nothing transparent", async (t) => {
-  const { make } = await openStudio(t);
+test("render makes JPEG of what has alpha but nothing transparent", async () => {
   const made = await make(
     await plain(300, 300, { ...BLUE, alpha: 1 })
       .png()
@@ -134,8 +128,7 @@ test("render makes JPEG of what has alpha but nothing transparent", async (t) =>
   assert.equal(await nameAt(made.bytes, 0.5, 0.5), "blue");
 });
 
-test("render makes WebP where that was asked for", async (t) => {
-  const { make } = await openStudio(t);
+test("render makes WebP where that was asked for", async () => {
   const made = await make(
     await plain(300, 300, { ...BLUE, alpha: 0.5 })
       .png()
@@ -157,8 +150,7 @@ const COLOURS: readonly (readonly [string, () => Promise<Buffer>])[] = [
 ];
 
 for (const [name, source] of COLOURS) {
-  test(`render shows the colours of ${name} as they are`, async (t) => {
-    const { make } = await openStudio(t);
+  test(`render shows the colours of ${name} as they are`, async () => {
     const made = await make(await source());
     // Ink is not as red as light.
     const seen = await colourAt(made.bytes, 0.5, 0.5);
@@ -168,15 +160,13 @@ for (const [name, source] of COLOURS) {
   });
 }
 
-test("render shows grey of 16 bit as it is", async (t) => {
-  const { make } = await openStudio(t);
+test("render shows grey of 16 bit as it is", async () => {
   const grey = { r: 128, g: 128, b: 128 };
   const made = await make(await plain(300, 300, grey).toColourspace("grey16").png().toBuffer());
   assert.ok(isClose(await colourAt(made.bytes, 0.5, 0.5), grey, 3));
 });
 
-test("render leaves all metadata behind", async (t) => {
-  const { make } = await openStudio(t);
+test("render leaves all metadata behind", async () => {
   const source = plain(300, 300)
     .withExif(METADATA.exif)
     .withXmp("<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
@@ -191,8 +181,7 @@ test("render leaves all metadata behind", async (t) => {
   }
 });
 
-test("render draws SVG as PNG, without what it names beside it", async (t) => {
-  const { folder, place, make } = await openStudio(t);
+test("render draws SVG as PNG, without what it names beside it", async () => {
   const neighbour = await place(await plain(300, 300, RED).png().toBuffer());
   const name = neighbour.slice(folder.length + 1);
   const image = (href: string) => `<image href="${href}" width="300" height="300"/>`;
@@ -203,8 +192,7 @@ test("render draws SVG as PNG, without what it names beside it", async (t) => {
   assert.equal((await colourAt(made.bytes, 0.5, 0.5)).alpha, 0);
 });
 
-test("probe says what a picture is, without decoding it", async (t) => {
-  const { imager, place } = await openStudio(t);
+test("probe says what a picture is, without decoding it", async () => {
   const probe = async (bytes: Uint8Array | string) =>
     await imager.probe(await place(bytes), AbortSignal.timeout(20_000));
   const header = {

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { request } from "node:http";
-import { after, before, describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 import { quotaOf } from "../../origin/pipelines/limits/quota.ts";
 import { startOrigin, type TestOrigin } from "../support/app.ts";
 import { databaseKinds, newDatabase } from "../support/database.ts";
 import { startHomeserver } from "../support/homeserver.ts";
 import { ask, type Heard, jsonOf, upload } from "../support/http.ts";
+import { lifetimeOfSuite } from "../support/lifetime.ts";
 
 describe("the quota of a user", () => {
   const rule = (glob: string, more: object = {}) => ({ glob, maxBytes: 0, maxFiles: 0, maxPending: 0, ...more });
@@ -55,27 +56,22 @@ const NAMES = ["bytes1", "bytes2", "bytes3", "bytes4", "bytes5", "files1", "file
 
 for (const kind of databaseKinds()) {
   describe(`quotas on ${kind.name}`, { skip: kind.skip }, () => {
-    const closers: (() => unknown)[] = [];
+    const lifetime = lifetimeOfSuite();
     let origin: TestOrigin;
 
     before(async () => {
-      const closing = { after: (close: () => unknown) => void closers.push(close) };
       const homeserver = await startHomeserver(
         Object.fromEntries(NAMES.map((name) => [name, { user_id: `@${name}:example.org` }])),
       );
-      closing.after(() => homeserver.close());
+      lifetime.after(() => homeserver.close());
       const database = kind.name === "postgres" ? await newDatabase(8) : undefined;
-      if (database) closing.after(() => database.drop());
-      origin = await startOrigin(closing, {
+      if (database) lifetime.after(() => database.drop());
+      origin = await startOrigin(lifetime, {
         homeservers: { "example.org": homeserver.url },
         yaml: QUOTAS,
         postgres: database?.url,
       });
     });
-    after(async () => {
-      for (const close of closers.reverse()) await close();
-    });
-
     const store = (token: string, bytes: number) =>
       ask(origin.url, UPLOAD, { method: "POST", token, body: randomBytes(bytes) });
 

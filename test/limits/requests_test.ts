@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { get } from "node:http";
-import { after, before, describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { hopHeaders } from "../../shared/hop_signature.ts";
 import { HOP_SECRET, startOrigin, type TestOrigin } from "../support/app.ts";
 import { type Account, startHomeserver } from "../support/homeserver.ts";
 import { type Asking, ask, type Heard, jsonOf, upload } from "../support/http.ts";
+import { type Lifetime, lifetimeOfSuite } from "../support/lifetime.ts";
 import { makePhoto } from "../support/pictures.ts";
 import { redisSkip, sharedRedis, uniqueName } from "../support/redis.ts";
 
@@ -13,8 +14,6 @@ interface StartOptions {
   readonly accounts?: Record<string, Account>;
   readonly trustedProxies?: string;
 }
-
-type Closing = { after(close: () => Promise<unknown> | unknown): void };
 
 const ACCOUNTS: Record<string, Account> = {
   token_of_user: { user_id: "@user:example.org" },
@@ -29,7 +28,7 @@ const LEGACY = "/_matrix/media/v3/download/example.org/nothing";
 const EDGE = `edge: { enabled: true, hopSecret: ${HOP_SECRET}, bucket: { endpoint: "http://127.0.0.1:9", bucketName: b, accessKeyId: k, accessSecret: s } }\n`;
 const TIGHT = "rateLimit: { requestsPerSecond: 0.01, burst: 3 }\n";
 
-async function start(t: Closing, yaml: string, options: StartOptions = {}): Promise<TestOrigin> {
+async function start(t: Lifetime, yaml: string, options: StartOptions = {}): Promise<TestOrigin> {
   const homeserver = await startHomeserver(options.accounts ?? ACCOUNTS);
   t.after(() => homeserver.close());
   const proxies = options.trustedProxies === undefined ? "" : `, trustedProxies: ${options.trustedProxies}`;
@@ -66,7 +65,7 @@ test("two origins with one Redis limit as one", { skip: redisSkip() }, async (t)
 });
 
 describe("requests, three at once and one in a hundred seconds", () => {
-  const closers: (() => unknown)[] = [];
+  const lifetime = lifetimeOfSuite();
   let origin: TestOrigin;
 
   before(async () => {
@@ -77,15 +76,11 @@ describe("requests, three at once and one in a hundred seconds", () => {
       ["shape", "roaming", "still"].map((name) => [name, { user_id: `@${name}:example.org` }]),
     );
     origin = await start(
-      { after: (close) => closers.push(close) },
+      lifetime,
       `${TIGHT}${EDGE}accessTokens:\n  maxCacheTimeSeconds: 3600\n  useLocalAppserviceConfig: true\n  appservices:\n${services}`,
       { accounts: { ...ACCOUNTS, ...accounts } },
     );
   });
-  after(async () => {
-    for (const close of closers.reverse()) await close();
-  });
-
   const times = (count: number, asking: () => Promise<Heard>) => Promise.all(Array.from({ length: count }, asking));
 
   test("beyond that are 429 with all that a client, a user and an operator want to know", async () => {

@@ -311,6 +311,18 @@ test("too many requests, and too many hosts in use, are refused at once", async 
   await listener.close();
 });
 
+test("an answer that nobody reads gives its place back when its time is over", async () => {
+  const listener = await listen((_, response) => response.write("a"));
+  const fetch = fetchWith({ maxRequests: 1, maxHosts: 1 });
+  const unread = await fetch(`http://a.example:${listener.port}/`, { ...options, timeoutMs: 50 });
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  const next = await fetch(`http://b.example:${listener.port}/`, options);
+  await next.body.cancel();
+  await assert.rejects(unread.text(), failedBy("timeout"));
+  await fetch.close();
+  await listener.close();
+});
+
 test("the next address is tried where one does not answer", async () => {
   const listener = await listen((_, response) => response.end("ok"), { address: "127.0.0.5" });
   const fetch = fetchWith({ addresses: async () => ["127.0.0.6", "127.0.0.7", "127.0.0.5"] });

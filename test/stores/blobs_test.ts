@@ -185,7 +185,7 @@ for (const kind of databaseKinds()) {
           sha256: sha256("shared"),
           contentType: "text/plain",
           uploadName: undefined,
-          userId: "@user:example.org",
+          userId: "@other:example.org",
           createdAt: NOW,
           frozen: true,
         });

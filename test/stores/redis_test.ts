@@ -6,6 +6,7 @@ import { type Log, silentLog } from "../../origin/platform/log.ts";
 import type { Pour } from "../../origin/stores/cache/bucket.ts";
 import { MAX_HINT_BYTES } from "../../origin/stores/cache/hint_cache.ts";
 import { type Cache, openCache } from "../../origin/stores/cache/open_cache.ts";
+import type { Lifetime } from "../support/lifetime.ts";
 import { redisServerSkip, redisSkip, sharedRedis, startRedis, uniqueName } from "../support/redis.ts";
 
 const kinds = [
@@ -239,7 +240,7 @@ function threeShards(addr: string) {
   });
 }
 
-async function openOn(t: { after(fn: () => Promise<void>): void }, addr: string, said: string[] = []): Promise<Cache> {
+async function openOn(t: Lifetime, addr: string, said: string[] = []): Promise<Cache> {
   const log: Log = { ...silentLog, warn: (_, text) => void said.push(text), info: (_, text) => void said.push(text) };
   const cache = await openCache({ redis: { shards: [shard(addr)], databaseNumber: 0 }, clock: systemClock, log });
   t.after(() => cache.close());

@@ -15,9 +15,17 @@ export interface TestOrigin {
   readonly folder: string;
 }
 
+/** An entry of `homeservers` but for its name. */
+export interface HomeserverSettings {
+  readonly csApi: string;
+  readonly adminApiKind?: "matrix" | "synapse" | "dendrite";
+  readonly signingKeyPath?: string;
+}
+
 /** What a test may say of its origin. `yaml`: more sections of the configuration. */
 export interface OriginOptions {
-  readonly homeservers: Readonly<Record<string, string>>;
+  /** By server name: where its client API answers, or its settings. */
+  readonly homeservers: Readonly<Record<string, string | HomeserverSettings>>;
   readonly yaml?: string;
   readonly overrides?: Overrides;
   /** A Postgres database of the test's own; without it PGlite in the folder. */
@@ -89,9 +97,10 @@ repo: { bindAddress: 127.0.0.1, port: ${port}, logLevel: warn }
 }
 
 function yamlOf(folder: string, options: OriginOptions): string {
-  const homeservers = Object.entries(options.homeservers).map(
-    ([name, csApi]) => `  - { name: "${name}", csApi: "${csApi}" }`,
-  );
+  const homeservers = Object.entries(options.homeservers).map(([name, told]) => {
+    const settings = typeof told === "string" ? { csApi: told } : told;
+    return `  - ${JSON.stringify({ name, ...settings })}`;
+  });
   const database = options.postgres
     ? `database: { postgres: "${options.postgres}" }`
     : `database: { folder: "${join(folder, "db")}" }`;

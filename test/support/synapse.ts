@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import type { Closing } from "./app.ts";
+import type { Lifetime } from "./lifetime.ts";
 import type { SynapseInstallation } from "./synapse_venv.ts";
 
 /** Somebody who is logged in. */
@@ -55,12 +55,13 @@ export interface SynapseOptions {
 const START_MS = 90_000;
 const STOP_MS = 10_000;
 const ASK_MS = 20_000;
+const POLL_MS = 100;
 const KEPT_OUTPUT = 8_000;
 const BRIDGE = { token: "token_of_the_bridge", prefix: "bridged_" };
 
 /** Starts Synapse on free ports of loopback, with SQLite in a temporary folder. It is ended, and the folder removed, with `closing`. */
 export async function startSynapse(
-  closing: Closing,
+  closing: Lifetime,
   { python }: SynapseInstallation,
   options: SynapseOptions = {},
 ): Promise<Synapse> {
@@ -69,10 +70,13 @@ export async function startSynapse(
   closing.after(() => rm(folder, { recursive: true, force: true }));
   const port = await freePort();
   const secret = randomBytes(16).toString("hex");
-  await writeConfiguration(folder, { ...baseSettings(folder, serverName, secret), ...listenersOf(port, folder, options) }, options);
+  await writeConfiguration(
+    folder,
+    { ...baseSettings(folder, serverName, secret), ...listenersOf(port, folder, options) },
+    options,
+  );
   const url = `http://127.0.0.1:${port}`;
-  const ended = launch(closing, python, folder);
-  await Promise.race([untilHealthy(url), ended]);
+  await untilHealthy(url, launch(closing, python, folder));
   return await makeSynapse(url, serverName, secret);
 }
 
@@ -164,7 +168,11 @@ function listenersOf(port: number, folder: string, { tls }: SynapseOptions): Rec
 }
 
 /** YAML is written as JSON, of which it is a superset. */
-async function writeConfiguration(folder: string, settings: Record<string, unknown>, options: SynapseOptions): Promise<void> {
+async function writeConfiguration(
+  folder: string,
+  settings: Record<string, unknown>,
+  options: SynapseOptions,
+): Promise<void> {
   const bridge = {
     id: "bridge",
     url: null,
@@ -190,21 +198,31 @@ async function writeConfiguration(folder: string, settings: Record<string, unkno
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
 }
 
-/** Rejects when the process ends before it was told to, with the last it printed. */
-async function launch(closing: Closing, python: string, folder: string): Promise<never> {
+interface Running {
+  readonly process: ChildProcess;
+  /** The last that it printed. */
+  printed: string;
+}
+
+function launch(closing: Lifetime, python: string, folder: string): Running {
   const server = spawn(python, ["-m", "synapse.app.homeserver", "-c", join(folder, "homeserver.yaml")], {
     cwd: folder,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  let printed = "";
+  const running = { process: server, printed: "" };
   for (const stream of [server.stdout, server.stderr]) {
     stream.on("data", (chunk) => {
-      printed = (printed + chunk).slice(-KEPT_OUTPUT);
+      running.printed = (running.printed + chunk).slice(-KEPT_OUTPUT);
     });
   }
-  closing.after(() => end(server));
-  await once(server, "exit");
-  throw new Error(`Synapse has ended: ${printed}`);
+  // A test that is ended in the middle leaves nothing behind.
+  const orphaned = () => server.kill("SIGKILL");
+  process.once("exit", orphaned);
+  closing.after(async () => {
+    await end(server);
+    process.off("exit", orphaned);
+  });
+  return running;
 }
 
 async function end(server: ChildProcess): Promise<void> {
@@ -216,14 +234,15 @@ async function end(server: ChildProcess): Promise<void> {
   clearTimeout(last);
 }
 
-async function untilHealthy(url: string): Promise<void> {
+async function untilHealthy(url: string, running: Running): Promise<void> {
   const deadline = AbortSignal.timeout(START_MS);
   for (;;) {
-    deadline.throwIfAborted();
+    if (running.process.exitCode !== null) throw new Error(`Synapse has ended: ${running.printed}`);
+    if (deadline.aborted) throw new Error(`Synapse did not start within ${START_MS} ms: ${running.printed}`);
     const answer = await fetch(`${url}/health`, { signal: deadline }).catch(() => undefined);
     await answer?.body?.cancel();
     if (answer?.ok) return;
-    await wait(100);
+    await wait(POLL_MS);
   }
 }
 

@@ -37,7 +37,8 @@ export async function findSynapse(): Promise<SynapseInstallation> {
     await install(folder);
     return found;
   } catch (error) {
-    if (wish === "required") throw new Error("MXCDN_TEST_SYNAPSE=required, but Synapse cannot be installed", { cause: error });
+    if (wish === "required")
+      throw new Error("MXCDN_TEST_SYNAPSE=required, but Synapse cannot be installed", { cause: error });
     return { python: "", skip: `Synapse cannot be installed: ${String(error).slice(0, 300)}` };
   }
 }

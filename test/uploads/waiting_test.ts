@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ask, type Heard, jsonOf } from "../support/http.ts";
 import { makePhoto } from "../support/pictures.ts";
-import { bytes, create, download, newUser, put, stackForFile } from "./stage.ts";
+import { bytes, create, download, newUser, put, stackForFile, startLone } from "./stage.ts";
 
 const stack = stackForFile({ yaml: "uploads: { maxPending: 0 }" });
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -162,4 +162,18 @@ test("500 who wait for one media are all answered soon after its upload", async 
   const heard = await Promise.all(waiting);
   assert.ok(heard.every((one) => one.status === 200 && one.body.equals(body)));
   assert.ok(performance.now() - start < 3_000);
+});
+
+test("#31 where the freeze is off, a legacy path without a token waits too", async (t) => {
+  const repo = "repo: { bindAddress: 127.0.0.1, port: 0, freezeUnauthenticatedMedia: false }";
+  const { url, homeserver } = await startLone(t, { yaml: repo });
+  const token = newUser(homeserver);
+  const id = await create(url, token);
+  const path = `/_matrix/media/v3/download/${id}`;
+  isNotYetUploaded(await ask(url, `${path}?timeout_ms=100`));
+  const waiting = ask(url, path);
+  await pause(100);
+  const body = bytes();
+  await put(url, token, id, { body });
+  assert.deepEqual((await waiting).body, body);
 });

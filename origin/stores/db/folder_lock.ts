@@ -2,6 +2,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
+const SQLITE_BUSY = 5;
+
 /** A folder that no other process uses as long as this one lives. */
 export interface FolderLock {
   release(): void;
@@ -18,17 +20,19 @@ export interface FolderLock {
  */
 export function lockFolder(folder: string): FolderLock {
   const owner = join(folder, "owner");
-  const file = new DatabaseSync(join(folder, "lock"));
+  let file: DatabaseSync | undefined;
   try {
+    file = new DatabaseSync(join(folder, "lock"), { timeout: 0 });
     file.exec("BEGIN EXCLUSIVE");
+    writeFileSync(owner, `${process.pid}\n`);
+    const held = file;
+    return { release: () => held.close() };
   } catch (error) {
-    file.close();
-    throw new Error(`Cannot open the database in ${folder}: ${holder(owner)} is using it; stop that one first`, {
-      cause: error,
-    });
+    file?.close();
+    const isTaken = (error as { errcode?: number }).errcode === SQLITE_BUSY;
+    const why = isTaken ? `${holder(owner)} is using it; stop that one first` : (error as Error).message;
+    throw new Error(`Cannot open the database in ${folder}: ${why}`, { cause: error });
   }
-  writeFileSync(owner, `${process.pid}\n`);
-  return { release: () => file.close() };
 }
 
 function holder(owner: string): string {

@@ -104,29 +104,19 @@ export async function insertMedia(tx: Queryable, media: NewMedia): Promise<Media
  */
 export async function deleteMedia(tx: Queryable, mxc: Mxc, now: number): Promise<DeletedMedia | undefined> {
   const name = [mxc.serverName, mxc.mediaId];
-  // Bodies are locked before media, as everywhere (see blobs.ts). A thumbnail that is recorded between the two statements
-  // has its body locked out of order; a deadlock that may come of it is undone and tried again.
-  await lockBlobs(tx, await bodiesOf(tx, name));
-  const { rows } = await tx.query<{ sha256: string; user_id: string | null }>(
-    "SELECT sha256, user_id FROM media WHERE server_name = $1 AND media_id = $2 FOR UPDATE",
+  const bodies = await holdWithBodies(tx, name);
+  const { rows } = await tx.query<{ sha256: string; user_id: string | null; suffixes: string[] }>(
+    `SELECT sha256, user_id, ARRAY (
+       SELECT suffix FROM thumbnails t WHERE t.server_name = m.server_name AND t.media_id = m.media_id ORDER BY suffix
+     ) AS suffixes FROM media m WHERE server_name = $1 AND media_id = $2`,
     name,
   );
   const media = rows[0];
   if (!media) return undefined;
-  const thumbnails = await tx.query<{ suffix: string; sha256: string }>(
-    "SELECT suffix, sha256 FROM thumbnails WHERE server_name = $1 AND media_id = $2 ORDER BY suffix",
-    name,
-  );
   const generation = await nextGeneration(tx);
   await tx.query("DELETE FROM media WHERE server_name = $1 AND media_id = $2", name);
-  const bodies = new Set([media.sha256, ...thumbnails.rows.map((row) => row.sha256)]);
-  await doomIfUnreferenced(tx, [...bodies], now);
-  return {
-    generation,
-    sha256: media.sha256,
-    userId: media.user_id ?? undefined,
-    thumbnails: thumbnails.rows.map((row) => row.suffix),
-  };
+  await doomIfUnreferenced(tx, bodies, now);
+  return { generation, sha256: media.sha256, userId: media.user_id ?? undefined, thumbnails: media.suffixes };
 }
 
 /** Quarantines a media since the time `at`, or lets it out with `undefined`. Returns it as it is now. */
@@ -142,6 +132,23 @@ export async function setFrozen(tx: Queryable, mxc: Mxc, frozen: boolean): Promi
 /** Says how long a media is kept. Returns it as it is now. */
 export async function setPurpose(tx: Queryable, mxc: Mxc, purpose: MediaPurpose): Promise<Media | undefined> {
   return await change(tx, mxc, "purpose", purpose);
+}
+
+/**
+ * Locks a media and every body that it and its thumbnails point at; the bodies first, as everywhere (see blobs.ts). A
+ * thumbnail may be recorded while the locks are waited for: then they are let go and taken anew, because locking its body
+ * out of order would invite deadlocks. Once the media is held none can be added. Returns the bodies.
+ */
+async function holdWithBodies(tx: Queryable, name: readonly string[]): Promise<string[]> {
+  for (let wanted = await bodiesOf(tx, name); ; ) {
+    await tx.query("SAVEPOINT unlocked");
+    await lockBlobs(tx, wanted);
+    await tx.query("SELECT FROM media WHERE server_name = $1 AND media_id = $2 FOR UPDATE", name);
+    const present = await bodiesOf(tx, name);
+    if (present.every((sha256) => wanted.includes(sha256))) return present;
+    await tx.query("ROLLBACK TO unlocked");
+    wanted = present;
+  }
 }
 
 /** A media and its thumbnails point at these bodies. */

@@ -55,8 +55,10 @@ function controlOf(frame: Frame): Buffer {
   const control = Buffer.alloc(22);
   for (const [index, value] of [width, height, frame.x ?? 0, frame.y ?? 0].entries())
     control.writeUInt32BE(value, index * 4);
-  control.writeUInt16BE(frame.delayMs ?? 50, 16);
-  control.writeUInt16BE(1000, 18);
+  const { delayMs = 50 } = frame;
+  const unit = delayMs > 0xffff ? 1 : 1000;
+  control.writeUInt16BE((delayMs * unit) / 1000, 16);
+  control.writeUInt16BE(unit, 18);
   control.writeUInt8(frame.disposal ?? 0, 20);
   control.writeUInt8(frame.over ? 1 : 0, 21);
   return control;

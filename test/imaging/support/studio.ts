@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
 import { type ImagerOptions, makeImager, type Rendered } from "../../../origin/imaging/imager.ts";
 import type { Wish } from "../../../origin/imaging/plan_picture.ts";
 import type { ThumbnailSpec } from "../../../shared/thumbnail_size.ts";
@@ -17,8 +16,8 @@ const OPTIONS = {
 /** What a test asks of a picture, beside what it does not care about. */
 export type Order = Partial<ThumbnailSpec> & Partial<Omit<Wish, "spec">> & { signal?: AbortSignal };
 
-/** An imager with a folder of its own, both gone when the test ends. */
-export async function openStudio(t: TestContext, options: Partial<ImagerOptions> = {}) {
+/** An imager with a folder of its own, both gone when the test (or, given `{ after }` of node:test, the file) ends. */
+export async function openStudio(t: { after(close: () => Promise<void>): void }, options: Partial<ImagerOptions> = {}) {
   const folder = await mkdtemp(join(tmpdir(), "mxcdn-imaging-"));
   const imager = makeImager({ ...OPTIONS, ...options });
   t.after(async () => {
