@@ -3,6 +3,7 @@ import type { LiveDescriptor } from "../../shared/descriptor.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import type { ServedMedia } from "../../shared/media_answer.ts";
 import { type MediaRoute, parseMediaTarget } from "../../shared/media_path.ts";
+import { parseMediaQuery } from "../../shared/media_query.ts";
 import { descriptorKey, thumbnailKey } from "../../shared/object_key.ts";
 import { parseThumbnailQuery, pickThumbnail } from "../../shared/thumbnail_size.ts";
 import type { ForwardDetail, ForwardReason } from "../cache_status.ts";
@@ -61,6 +62,8 @@ export function makeDecide({ findViewer, findDescriptor }: DecideParts): Decide 
     const looked = settledValue(looking);
     if (!looked) return { kind: "forward", reason: "bypass" };
     const { route, found } = looked;
+    // Nothing of it matters to what lies here, but what is nonsense at the origin is nonsense here.
+    parseMediaQuery(queryOf(visit), route.authenticated);
     return route.kind === "thumbnail"
       ? await decideThumbnail(visit, route, found, viewer)
       : decideDownload(visit, route, found, viewer);

@@ -68,7 +68,8 @@ async function* holdLast(source: AsyncIterable<Uint8Array>, until: Promise<unkno
   if (held) yield held;
 }
 
-async function withinWait(published: Promise<unknown> | undefined): Promise<void> {
+/** Waits for a publication, but no longer than a few seconds, whatever comes of it. */
+export async function withinWait(published: Promise<unknown> | undefined): Promise<void> {
   if (!published) return;
   let timer: NodeJS.Timeout | undefined;
   const waited = new Promise<void>((resolve) => {

@@ -6,16 +6,24 @@ import { headerOf } from "./request_context.ts";
 /** How long a body that nobody wants any more is read on, in milliseconds, so that its sender gets to hear why. */
 const LINGER_MS = 30_000;
 
+/** What must arrive of a body in each `idleMs`, in bytes: one that drips ends like one that stands still. */
+const MIN_BYTES = 1_024;
+
 /**
- * The body of a request as it arrives. One that stands still for `idleMs` milliseconds ends with 408, so that nobody
- * holds a temporary file for nothing. Whoever stops reading early can still answer: the rest is thrown away as it comes, and
- * the connection is cut if that does not end.
+ * The body of a request as it arrives. One that stands still for `idleMs` milliseconds, or drips, ends with 408, so that
+ * nobody holds a temporary file for nothing. Whoever stops reading early can still answer: the rest is thrown away as it
+ * comes, and the connection is cut if that does not end.
  */
 export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGenerator<Uint8Array> {
   const source = (request.body as IncomingMessage | undefined) ?? request.raw;
   const chunks: AsyncIterator<Uint8Array> = source.iterator({ destroyOnReturn: false });
   let giveUp: ((error: Error) => void) | undefined;
-  const timer = setTimeout(() => giveUp?.(tooSlow()), idleMs);
+  let arrived = 0;
+  // Who does not read at the moment has nobody to blame: only a read that waits is given up.
+  const timer = setInterval(() => {
+    if (arrived < MIN_BYTES) giveUp?.(tooSlow());
+    arrived = 0;
+  }, idleMs);
   const next = () =>
     new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
       giveUp = reject;
@@ -23,12 +31,14 @@ export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGen
         giveUp = undefined;
       };
       chunks.next().finally(settled).then(resolve, reject);
-      timer.refresh();
     });
   try {
-    for (let chunk = await next(); !chunk.done; chunk = await next()) yield chunk.value;
+    for (let chunk = await next(); !chunk.done; chunk = await next()) {
+      arrived += chunk.value.byteLength;
+      yield chunk.value;
+    }
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
     // A read that was given up cannot be ended before a chunk comes.
     if (!giveUp) await chunks.return?.();
     if (!source.readableEnded && !source.destroyed) throwAway(source);

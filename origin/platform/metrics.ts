@@ -12,7 +12,9 @@ export interface Metrics {
   /** A thumbnail that was made (not found ready). */
   thumbnailMade(method: "crop" | "scale", animated: boolean): void;
   /** A document or body written to the edge bucket. */
-  published(what: "descriptor" | "body" | "verdict" | "tombstone"): void;
+  published(what: "descriptor" | "body" | "verdict" | "tombstone" | "key"): void;
+  /** A media of another server that was asked for there, and what came of it. */
+  mediaFetched(outcome: "stored" | "absent" | "failed"): void;
   /** An access token that was judged, and by whom. */
   tokenJudged(by: "cache" | "homeserver" | "application_service" | "shared_secret"): void;
   /** A request that was refused because of a limit, named by the key of the configuration. */
@@ -64,6 +66,12 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
     labelNames: ["what"] as const,
     registers,
   });
+  const fetched = new Counter({
+    name: "media_downloaded_total",
+    help: "Media that other servers were asked for, by what came of it",
+    labelNames: ["outcome"] as const,
+    registers,
+  });
   const tokens = new Counter({
     name: "media_tokens_judged_total",
     help: "Access tokens judged, by who knew the answer",
@@ -90,6 +98,7 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
     },
     thumbnailMade: (method, animated) => thumbnails.inc({ method, animated: String(animated) }),
     published: (what) => published.inc({ what }),
+    mediaFetched: (outcome) => fetched.inc({ outcome }),
     tokenJudged: (by) => tokens.inc({ by }),
     limitReached: (limit) => limits.inc({ limit }),
     outboxWaiting: (count) => outbox.set(count),

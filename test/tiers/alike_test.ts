@@ -66,6 +66,8 @@ const CASES: readonly [string, string, Asking?][] = [
     "/_matrix/client/v1/media/thumbnail/{bytes}?width=32&height=32",
     { token: USER },
   ],
+  ["a wait that is no number", "/_matrix/client/v1/media/download/{photo}?timeout_ms=soon", { token: USER }],
+  ["a legacy path that may maybe redirect", "/_matrix/media/v3/download/{photo}?allow_redirect=maybe", { token: USER }],
   ["no token", "/_matrix/client/v1/media/download/{photo}"],
   ["no token and no width", "/_matrix/client/v1/media/thumbnail/{photo}"],
   ["a token that nobody knows", "/_matrix/client/v1/media/download/{photo}", { token: "nobody" }],

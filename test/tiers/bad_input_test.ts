@@ -61,9 +61,18 @@ async function mediaFiles(): Promise<number> {
   return (await listFiles(`${stack.origin.folder}/media`)).length;
 }
 
+/** How many files there are once the test before has left nothing behind that is still to go. */
+async function settledFiles(): Promise<number> {
+  for (;;) {
+    const files = await listFiles(`${stack.origin.folder}/media`);
+    if (!files.some((file) => file.endsWith(".part"))) return files.length;
+    await new Promise((resolve) => setTimeout(resolve, STEP_MS));
+  }
+}
+
 /** Nothing of a refused upload is left, neither an object nor a temporary file, and nothing comes late. */
 async function leavesNothing(work: () => Promise<unknown>): Promise<void> {
-  const before = await mediaFiles();
+  const before = await settledFiles();
   await work();
   for (let quiet = 0, waited = 0; quiet < QUIET_MS; waited += STEP_MS) {
     assert.ok(waited < 10_000, `${(await mediaFiles()) - before} files are left`);
@@ -162,6 +171,14 @@ for (const tier of ["origin", "edge"] as const) {
     test("a client that stops sending: 408 in time, and nothing is left", async () => {
       await leavesNothing(async () => {
         const heard = await talk(stack.tiers[tier], [head("Content-Length: 5000\r\n"), "x".repeat(100)]);
+        assert.match(heard, /^HTTP\/1.1 408 /);
+      });
+    });
+
+    test("a client that sends one byte at a time: 408 in time, and nothing is left", async () => {
+      await leavesNothing(async () => {
+        const drops = Array.from({ length: 60 }, () => "x");
+        const heard = await talk(stack.tiers[tier], [head("Content-Length: 5000\r\n"), ...drops], 50);
         assert.match(heard, /^HTTP\/1.1 408 /);
       });
     });

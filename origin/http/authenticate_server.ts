@@ -1,0 +1,51 @@
+import type { FastifyRequest } from "fastify";
+import { readServerCredentials, unauthorized, verifySignatures } from "../../shared/server_credentials.ts";
+import { importPublicKey } from "../../shared/sign_json.ts";
+import type { ServerKey, ServerKeys } from "../matrix/server_keys.ts";
+import type { Tenant } from "./tenant.ts";
+
+/** What {@link makeAuthenticateServer} needs. */
+export interface AuthenticateServerParts {
+  readonly serverKeys: Pick<ServerKeys, "find">;
+  /** By server name. */
+  readonly tenants: ReadonlyMap<string, Tenant>;
+  /** Whom a request is for that names no destination. */
+  readonly tenantOf: (request: FastifyRequest) => Tenant;
+}
+
+/** Another server, proven by its signatures. */
+export interface AuthenticatedServer {
+  readonly serverName: string;
+  /** Which of our own servers it addressed. */
+  readonly tenant: Tenant;
+  /** The keys that proved it. */
+  readonly keys: readonly ServerKey[];
+}
+
+/** Judges which server sent a request: see {@link makeAuthenticateServer}. */
+export type AuthenticateServer = (request: FastifyRequest) => Promise<AuthenticatedServer>;
+
+/**
+ * Authentication of federation requests without a body (Server-Server API, "Request Authentication"). The signature covers the
+ * target byte for byte as the other server sent it, also where the request came through our edge. A verdict is never
+ * remembered: the signature holds no time, so only what arrives now says anything.
+ *
+ * Errors: 401 `M_UNAUTHORIZED`, also for a destination that is not one of our servers; 502 `M_UNKNOWN` where the keys of the
+ * other server cannot be had, with the reason in the log.
+ */
+export function makeAuthenticateServer({ serverKeys, tenants, tenantOf }: AuthenticateServerParts): AuthenticateServer {
+  return async function authenticateServer(request) {
+    const credentials = readServerCredentials(request.raw.headersDistinct.authorization ?? []);
+    const { origin, destination } = credentials;
+    const tenant = destination === undefined ? tenantOf(request) : tenants.get(destination);
+    if (!tenant) throw unauthorized("The request is for another server");
+    const keys: ServerKey[] = [];
+    const signed = { method: request.method, uri: request.context.target, origin, destination: tenant.serverName };
+    await verifySignatures(signed, credentials, async (keyId) => {
+      const key = await serverKeys.find(origin, keyId);
+      if (key) keys.push(key);
+      return key && (await importPublicKey(key.publicKey));
+    });
+    return { serverName: origin, tenant, keys };
+  };
+}

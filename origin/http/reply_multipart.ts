@@ -1,0 +1,75 @@
+import { Readable } from "node:stream";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { answerFederation } from "../../shared/federation_answer.ts";
+import { MatrixError } from "../../shared/matrix_error.ts";
+import type { Servable } from "../pipelines/download/servable.ts";
+import type { OpenShared } from "../pipelines/download/shared_read.ts";
+import type { Charge } from "../pipelines/limits/limits.ts";
+import { settleWhenSent } from "./limit.ts";
+import { withinWait } from "./reply_media.ts";
+import { writeBody } from "./write.ts";
+
+/** What {@link replyMultipart} is told beside the media. */
+export interface MultipartOptions {
+  readonly boundary: string;
+  readonly open: OpenShared;
+  /** Settles when the edge has what it needs to answer the next request by itself. */
+  readonly published: Promise<unknown> | undefined;
+  /** Charges so many bytes to whoever asked, before any is sent. */
+  readonly charge: (bytes: number) => Promise<Charge>;
+}
+
+/**
+ * Answers another server with media, by `shared/federation_answer` (the edge uses the same). The last bytes are held back until
+ * the publication has settled, or a few seconds have passed.
+ */
+export async function replyMultipart(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  servable: Servable,
+  options: MultipartOptions,
+): Promise<void> {
+  const { signal } = request.context;
+  const answer = answerFederation(options.boundary, servable.media);
+  const charge = await options.charge(answer.bytes);
+  const bytes = await opened(options.open, servable, signal).catch(async (error) => {
+    await charge.settle(0);
+    throw error;
+  });
+  settleWhenSent(reply, answer.bytes, charge);
+  const media = whole(bytes, servable.media.size, signal);
+  const framed = framedBody(answer, media, options.published);
+  await writeBody(reply, 200, answer.headers, Readable.from(framed, { objectMode: false }));
+}
+
+async function opened(open: OpenShared, servable: Servable, signal: AbortSignal) {
+  const bytes = await open(servable, signal);
+  if (bytes) return bytes;
+  throw new MatrixError("M_UNKNOWN", "Cannot read the media at the moment", { status: 503, retryAfterMs: 5_000 });
+}
+
+async function* framedBody(
+  frame: { readonly head: Uint8Array; readonly tail: Uint8Array },
+  media: AsyncIterable<Uint8Array>,
+  published: Promise<unknown> | undefined,
+): AsyncGenerator<Uint8Array> {
+  yield frame.head;
+  yield* media;
+  await withinWait(published);
+  yield frame.tail;
+}
+
+/** Throws instead of ending short or long: the length was promised in the headers. */
+async function* whole(
+  bytes: ReadableStream<Uint8Array>,
+  size: number,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  let sent = 0;
+  for await (const chunk of Readable.fromWeb(bytes as import("node:stream/web").ReadableStream, { signal })) {
+    sent += chunk.byteLength;
+    if (sent > size) break;
+    yield chunk;
+  }
+  if (sent !== size) throw new Error(`Cannot send a body of ${size} bytes: its object has another length`);
+}
