@@ -3,15 +3,18 @@ import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Mxc } from "../shared/mxc.ts";
+import { loadIdentities, makeFederation, makePulling } from "./app_federation.ts";
 import { addDatastores, openDatabase, openDatastores, openEdgeBucket } from "./app_stores.ts";
 import { makeTenants, type TenantParts } from "./app_tenants.ts";
 import type { Config } from "./config/schema.ts";
 import { makeAuthenticate } from "./http/authenticate.ts";
-import { limitAuthenticate, limitOpenRoutes, limitRoutes, limitVerdict } from "./http/limit.ts";
+import { makeAuthenticateServer } from "./http/authenticate_server.ts";
+import { limitAuthenticate, limitOpenRoutes, limitRoutes, limitServers, limitVerdict } from "./http/limit.ts";
 import { type MetricsServer, startMetricsServer } from "./http/metrics_server.ts";
 import { configRoutes } from "./http/routes/config.ts";
 import { createRoutes } from "./http/routes/create.ts";
 import { edgeRoutes } from "./http/routes/edge.ts";
+import { federationRoutes } from "./http/routes/federation.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { identiconRoutes } from "./http/routes/identicon.ts";
 import { infoRoutes } from "./http/routes/info.ts";
@@ -45,14 +48,17 @@ import { makeVerdict } from "./pipelines/authenticate/verdict.ts";
 import { makeAccessLog } from "./pipelines/download/access_log.ts";
 import { arrivalOf, makeAwaitPending } from "./pipelines/download/await_pending.ts";
 import { makeDownload } from "./pipelines/download/download.ts";
-import { makeFindVisible } from "./pipelines/download/find_servable.ts";
+import { makeFindArriving, makeFindVisible } from "./pipelines/download/find_servable.ts";
 import { makeLocalFile } from "./pipelines/download/local_file.ts";
+import { makeRestore } from "./pipelines/download/pull_restore.ts";
+import { makeSharedRead } from "./pipelines/download/shared_read.ts";
 import { makeInfo } from "./pipelines/info/info.ts";
 import { makeLimits } from "./pipelines/limits/limits.ts";
 import { makeQuotas } from "./pipelines/limits/quota.ts";
 import { makeLocalCopy } from "./pipelines/local_copy/local_copy.ts";
 import { makeOutbox } from "./pipelines/publish/outbox.ts";
 import { makePublish } from "./pipelines/publish/publish.ts";
+import { makePublishKey } from "./pipelines/publish/publish_key.ts";
 import { makePurge } from "./pipelines/purge/purge.ts";
 import { makeGenerate } from "./pipelines/thumbnail/generate.ts";
 import { makeThumbnails } from "./pipelines/thumbnail/thumbnail.ts";
@@ -69,7 +75,9 @@ import { type Metrics, makeMetrics } from "./platform/metrics.ts";
 import { openCache } from "./stores/cache/open_cache.ts";
 import { bytesByDatastore } from "./stores/db/blobs.ts";
 import type { Database, Queryable } from "./stores/db/database.ts";
+import { nextGeneration } from "./stores/db/generations.ts";
 import { notify } from "./stores/db/notify.ts";
+import { forgetFetches } from "./stores/db/remote_fetches.ts";
 import { findUsage } from "./stores/db/usage.ts";
 import { noteVerdict } from "./stores/db/verdicts.ts";
 import type { EdgeBucket } from "./stores/edge/edge_bucket.ts";
@@ -89,6 +97,8 @@ export interface Overrides {
   readonly maxWaiting?: number;
   /** How often an asynchronous upload that is waited for is looked for, beside being notified of it. */
   readonly recheckMs?: number;
+  /** Certificates to trust instead of the built-in ones, in connections to other servers (PEM). */
+  readonly outboundCa?: string;
 }
 
 /** A whole origin. */
@@ -125,6 +135,8 @@ const MAX_WAITING = 2_000;
 const RECHECK_MS = 10_000;
 const PENDING_GRACE_MS = 24 * 60 * 60_000;
 const VERSIONS_MS = 60_000;
+const SHARED_READ = { maxBodyBytes: 1_048_576, keptBytes: 32 * 1_048_576, timeoutMs: 30_000 };
+const DEAD_FETCH_MS = 60 * 60_000;
 
 /**
  * Builds a whole origin from its configuration: opens what keeps the data, constructs the parts from the bottom up, each
@@ -167,6 +179,7 @@ async function construct(
     allows: makeAddressGuard(config.federation),
     addresses: (hostname) => dns.addresses(hostname),
     userAgent: USER_AGENT,
+    ...(overrides.outboundCa === undefined ? {} : { ca: overrides.outboundCa }),
   });
   closers.push(() => safeFetch.close());
   const imager = makeImager({
@@ -220,8 +233,9 @@ async function construct(
 
   // Whom we serve: what a changed configuration changes while we run.
   const estimateBytes = remembered(clock, ESTIMATE_MS, () => bytesByDatastore(db));
-  const livePart = (from: Config) => makeLive(from, { clock, safeFetch, datastores, estimateBytes });
-  let live = livePart(config);
+  const livePart = async (from: Config) =>
+    makeLive(from, { clock, safeFetch, datastores, estimateBytes, identities: await loadIdentities(from) });
+  let live = await livePart(config);
   const tenantOf = (request: FastifyRequest): Tenant => selectDomain(live.tenants, request.context.host);
   const sharedSecret = () => live.sharedSecret;
   const authenticate = limitAuthenticate(
@@ -254,16 +268,37 @@ async function construct(
     recheckMs: overrides.recheckMs ?? RECHECK_MS,
   });
   closers.push(await db.listen(UPLOADED_CHANNEL, (uri) => void awaitPending.arrived(uri)));
-  const findVisible = makeFindVisible({
+  const federation = makeFederation(config, { clock, safeFetch, srv: dns.srv, hints: cache.hints });
+  const pulling = await makePulling(config, {
+    ...{ db, clock, log, metrics, limits, safeFetch, storeOnce, makeTemporaryId },
+    datastores: findDatastore,
+    federationFetch: federation.federationFetch,
+  });
+  const { pullRemote } = pulling;
+  const ignored = new Set(config.federation.ignoredHosts.map((name) => name.toLowerCase()));
+  const isOurs = (serverName: string) => live.tenants.has(serverName);
+  const visibility = {
     db,
     awaitPending: awaitPending.wait,
+    pullRemote,
+    isOurs,
+    isIgnored: (serverName: string) => ignored.has(serverName.toLowerCase()),
     freezeNewMedia: () => live.config.repo.freezeUnauthenticatedMedia,
-  });
+  };
+  const findVisible = makeFindVisible(visibility);
+  const restore = makeRestore({ pullRemote, isOurs });
   const bringLocal = makeLocalFile({ datastores: findDatastore, makeId: makeTemporaryId });
   const purge = makePurge({ db, clock, edge: outbox });
   const accessLog = makeAccessLog({ db, clock, log });
   closers.push(() => accessLog.flush());
-  const download = makeDownload({ findVisible, datastores: findDatastore, publish, accessLog });
+  const download = makeDownload({
+    findVisible,
+    findArriving: makeFindArriving(visibility),
+    datastores: findDatastore,
+    restore,
+    publish,
+    accessLog,
+  });
   const generate = makeGenerate({
     db,
     clock,
@@ -274,10 +309,26 @@ async function construct(
     metrics,
     deadlineMs: THUMBNAIL_MS,
   });
-  const thumbnail = makeThumbnails({ db, findVisible, datastores: findDatastore, generate, publish });
+  const thumbnail = makeThumbnails({ db, findVisible, datastores: findDatastore, restore, generate, publish });
   const info = makeInfo({ db, findVisible, bringLocal, probe: imager.probe, deadlineMs: THUMBNAIL_MS });
   const localCopy = makeLocalCopy({ db, clock, makeMediaId, findVisible, quotas });
   const clientVersions = makeClientVersions({ clock, ttlMs: VERSIONS_MS });
+
+  const authenticateServer = limitServers(
+    limits,
+    makeAuthenticateServer({ serverKeys: federation.serverKeys, tenants: () => live.tenants, tenantOf }),
+  );
+  const openShared = makeSharedRead(SHARED_READ);
+  const publishKey =
+    bucket &&
+    makePublishKey({
+      bucket,
+      clock,
+      log,
+      metrics,
+      drawGeneration: () => nextGeneration(db),
+      deadlineMs: EDGE_WRITE_MS,
+    });
 
   const bodyIdleMs = overrides.bodyIdleMs ?? BODY_IDLE_MS;
   const server = makeServer(
@@ -295,6 +346,7 @@ async function construct(
         ...createRoutes({ tenantOf, authenticate, create, bodyIdleMs }),
         ...uploadAsyncRoutes({ tenantOf, authenticate, complete, bodyIdleMs }),
         ...mediaRoutes({ tenantOf, authenticate, download, thumbnail, limits }),
+        ...federationRoutes({ authenticateServer, download, thumbnail, openShared, limits, publishKey }),
         ...configRoutes({ tenantOf, authenticate }),
         ...usageRoutes({ tenantOf, authenticate, usageOf: (userId) => findUsage(db, userId) }),
         ...infoRoutes({ tenantOf, authenticate, info }),
@@ -314,6 +366,7 @@ async function construct(
   closers.push(() => server.close());
   // Closed before the server, which waits for its answers: nobody is left waiting for an upload.
   closers.push(() => awaitPending.close());
+  closers.push(() => pulling.close());
 
   const sweepEdgeJob = (ofBucket: EdgeBucket) => ({
     name: "sweep_edge",
@@ -350,6 +403,11 @@ async function construct(
           minAgeMs: overrides.orphanAgeMs ?? ORPHAN_AGE_MS,
         }),
       },
+      {
+        name: "forget_fetches",
+        everyMs: 60 * 60_000,
+        run: async () => void (await forgetFetches(db, clock() - DEAD_FETCH_MS)),
+      },
       { name: "last_access", everyMs: 60_000, run: () => accessLog.flush() },
       ...(bucket ? [sweepEdgeJob(bucket)] : []),
       {
@@ -376,7 +434,7 @@ async function construct(
     close,
     async reconfigure(changed) {
       addDatastores(datastores, changed);
-      live = livePart(changed);
+      live = await livePart(changed);
       tokens.clear();
       await retireServices({ db, revoke }, live.serviceTokens);
       const restart = needsRestart(config, changed);

@@ -1,5 +1,6 @@
 import type { Config, DomainConfig } from "./config/schema.ts";
 import type { Tenant } from "./http/tenant.ts";
+import type { SigningIdentity } from "./matrix/federation_request.ts";
 import { type Homeserver, makeHomeserver } from "./matrix/homeserver.ts";
 import type { SafeFetch } from "./net/safe_fetch.ts";
 import type { ApplicationService } from "./pipelines/authenticate/application_service.ts";
@@ -17,6 +18,8 @@ export interface TenantParts {
   readonly datastores: ReadonlyMap<string, Datastore>;
   /** How many bytes each datastore holds, by id; may be a little old. */
   readonly estimateBytes: () => Promise<ReadonlyMap<string, number>>;
+  /** As whom each server name signs what it asks of others; those without a key are absent. */
+  readonly identities: ReadonlyMap<string, SigningIdentity>;
 }
 
 /** One tenant for each homeserver, by server name. */
@@ -64,6 +67,10 @@ function makeDomain(config: Config, domain: DomainConfig, parts: TenantParts): D
     serverName: domain.name,
     uploads,
     downloads: { maxBytes: downloads.maxBytes },
+    federation: {
+      signAs: parts.identities.get(domain.name),
+      timeoutMs: domain.timeouts.federationTimeoutSeconds * 1000,
+    },
     thumbnails: {
       maxSourceBytes: thumbnails.maxSourceBytes,
       maxAnimateBytes: thumbnails.maxAnimateSizeBytes,
@@ -76,6 +83,7 @@ function makeDomain(config: Config, domain: DomainConfig, parts: TenantParts): D
         dynamicSizing: thumbnails.dynamicSizing,
         defaultAnimated: thumbnails.defaultAnimated,
         allowAnimated: thumbnails.allowAnimated,
+        preferWebp: thumbnails.preferWebp,
       },
       openRangeMaxBytes: downloads.defaultRangeChunkSizeBytes,
     },

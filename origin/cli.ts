@@ -1,16 +1,18 @@
 #!/usr/bin/env node
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import {
   type GivenOptions,
   launchOptions,
   withConfigOptions,
   withEdgePort,
   withLocalEdge,
+  withoutOldFlags,
   withPort,
 } from "./launch/command_options.ts";
 import { checkConfig, printReference } from "./launch/config_commands.ts";
 import { sayOn } from "./launch/say.ts";
 import { makeSecret } from "./launch/secret.ts";
+import { combineKeys, generateKey, SIGNING_KEY_FORMATS, type SigningKeyOutput } from "./launch/signing_key_commands.ts";
 import { startBoth } from "./launch/start_both.ts";
 import { startEdgeAlone } from "./launch/start_edge.ts";
 import { stopSignal } from "./launch/stop_signal.ts";
@@ -68,4 +70,29 @@ config
   .description("Prints the reference of all keys, in Markdown.")
   .action(() => printReference(say));
 
-await program.parseAsync();
+const signingKey = program
+  .command("signing-key")
+  .description("Makes and converts the keys that sign requests to other servers.");
+
+/** Adds what both commands, and matrix-media-repo's tools of the same work, take. */
+function withKeyOutput(command: Command): Command {
+  return command
+    .addOption(new Option("--format <form>", "the form of the file").choices(SIGNING_KEY_FORMATS).default("mmr"))
+    .option("--output <file>", "where to write", "./signing.key");
+}
+
+for (const command of [signingKey.command("generate"), program.command("generate_signing_key", { hidden: true })]) {
+  withKeyOutput(command)
+    .description("Makes a new key, or converts the first key of a file.")
+    .option("--input <file>", "a key file of any form, to be converted")
+    .action(async (given: SigningKeyOutput & { input?: string }) => end(await generateKey(given, say)));
+}
+
+for (const command of [signingKey.command("combine"), program.command("combine_signing_keys", { hidden: true })]) {
+  withKeyOutput(command)
+    .description("Puts the keys of several files into one, as for a homeserver that is to publish them all.")
+    .argument("<files...>", "key files of any form")
+    .action(async (files: string[], given: SigningKeyOutput) => end(await combineKeys(given, files, say)));
+}
+
+await program.parseAsync(withoutOldFlags(process.argv.slice(2)), { from: "user" });

@@ -24,6 +24,8 @@ export async function main(args: readonly string[]): Promise<void> {
   const command = new Command("mxcdn origin").description("Runs the origin alone.").version(programVersion());
   for (const add of [withConfigOptions, withPort, withEdgePort, withLocalEdge]) add(command);
   command.parse(withoutOldFlags(args), { from: "user" });
+  // Whoever read our log may stop reading it; that must not end the service.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   process.exitCode = await runOrigin(launchOptions(command.opts<GivenOptions>(), process.env.REPO_CONFIG), {
     build: buildApp,
     say: sayOn(process),

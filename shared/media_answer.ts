@@ -32,6 +32,8 @@ export interface ServedMedia {
   created: number;
   /** Longest answer, in bytes, to a range without an end; 0 for no limit. */
   openRangeMaxBytes: number;
+  /** Another `Accept` header may have another answer. */
+  variesByAccept?: boolean | undefined;
 }
 
 /** What to send. A slice on 206; no slice on 200: the whole body; 304: no body. HEAD has the same headers and no body. */
@@ -39,6 +41,26 @@ export interface MediaAnswer {
   status: 200 | 206 | 304;
   headers: Record<string, string>;
   slice?: ByteSlice;
+}
+
+/** Media of which only the beginning is here yet. `announcedBytes`: the length of all of it, where its sender said so. */
+export interface ArrivingMedia {
+  type: string;
+  name?: string | undefined;
+  announcedBytes: number | undefined;
+}
+
+/** The headers of media that is passed on while it arrives: its hash, and with it the entity tag, is known only at the end. */
+export function answerArriving({ type: claimed, name, announcedBytes }: ArrivingMedia): Record<string, string> {
+  const type = normaliseContentType(claimed);
+  return {
+    ...COMMON_HEADERS,
+    "cache-control": CACHE_CONTROL,
+    "content-type": type,
+    "content-disposition": contentDisposition(type, name),
+    "accept-ranges": "bytes",
+    ...(announcedBytes === undefined ? {} : { "content-length": String(announcedBytes) }),
+  };
 }
 
 /** The parts of a request that decide: `header` finds one by its lower-case name. */
@@ -54,8 +76,8 @@ export interface MediaRequest {
 export function answerMedia(request: MediaRequest, media: ServedMedia): MediaAnswer {
   const validators = { etag: `"${media.sha256}"`, lastModifiedMs: media.created };
   const conditions = conditionsOf(request);
-  if (isNotModified(conditions, validators)) return { status: 304, headers: cacheHeaders(validators) };
-  const headers = { ...cacheHeaders(validators), ...bodyHeaders(media) };
+  if (isNotModified(conditions, validators)) return { status: 304, headers: cacheHeaders(validators, media) };
+  const headers = { ...cacheHeaders(validators, media), ...bodyHeaders(media) };
   const slice = sliceOf(request, conditions, validators, media);
   if (slice === undefined) return { status: 200, headers };
   headers["content-length"] = String(slice.length);
@@ -71,12 +93,13 @@ function conditionsOf(request: MediaRequest): ConditionalHeaders {
   };
 }
 
-function cacheHeaders(validators: Validators): Record<string, string> {
+function cacheHeaders(validators: Validators, media: ServedMedia): Record<string, string> {
   return {
     ...COMMON_HEADERS,
     "cache-control": CACHE_CONTROL,
     etag: validators.etag,
     "last-modified": formatHttpDate(validators.lastModifiedMs),
+    ...(media.variesByAccept ? { vary: "Accept" } : {}),
   };
 }
 

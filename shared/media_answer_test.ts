@@ -37,6 +37,14 @@ test("the whole body is answered with everything that a client needs", () => {
   });
 });
 
+test("an answer that another Accept header would change says so, also when nothing was modified", () => {
+  const varying = { ...media, variesByAccept: true };
+  assert.equal(answerMedia(ask(), varying).headers.vary, "Accept");
+  assert.equal(answerMedia(ask({ "if-none-match": `"${SHA}"` }), varying).headers.vary, "Accept");
+  assert.equal(answerMedia(ask({ range: "bytes=0-1" }), varying).headers.vary, "Accept");
+  assert.equal("vary" in answerMedia(ask(), { ...media, variesByAccept: false }).headers, false);
+});
+
 test("all headers are text that every server accepts", () => {
   const answer = answerMedia(ask(), { ...media, type: "a/b; x=é\r\nX: y", name: "é\r\nX: y" });
   for (const [name, value] of Object.entries(answer.headers)) assert.match(value, /^[ -~]*$/, name);

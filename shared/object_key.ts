@@ -13,7 +13,12 @@ export function descriptorKey(mxc: Mxc): string {
 
 /** Where the descriptor of a thumbnail lies: beneath that of its media. */
 export function thumbnailKey(mxc: Mxc, spec: ThumbnailSpec): string {
-  return `${descriptorKey(mxc)}/t/${thumbnailSuffix(spec)}`;
+  return thumbnailKeyOf(mxc, thumbnailSuffix(spec));
+}
+
+/** The same, for a thumbnail that is known by its suffix. */
+export function thumbnailKeyOf(mxc: Mxc, suffix: string): string {
+  return `${descriptorKey(mxc)}/t/${suffix}`;
 }
 
 /** What a verdict is about: the token at one host, and the application service's masquerade if there is one. */

@@ -17,6 +17,7 @@ export const servingPolicySchema = z.object({
     dynamicSizing: z.boolean(),
     defaultAnimated: z.boolean(),
     allowAnimated: z.boolean(),
+    preferWebp: z.optional(z.boolean()),
   }),
   openRangeMaxBytes: z.int().check(z.nonnegative()),
 }) satisfies z.ZodMiniType<ServingPolicy>;

@@ -11,6 +11,16 @@ test("a policy survives its JSON", () => {
   assert.deepEqual(servingPolicySchema.parse(JSON.parse(JSON.stringify(policy))), policy);
 });
 
+test("a policy of before there was a choice of WebP is read, and one with it keeps it", () => {
+  const webp = { ...policy, thumbnails: { ...policy.thumbnails, preferWebp: true } };
+  assert.equal(servingPolicySchema.parse(policy).thumbnails.preferWebp, undefined);
+  assert.equal(servingPolicySchema.parse(JSON.parse(JSON.stringify(webp))).thumbnails.preferWebp, true);
+  assert.equal(
+    servingPolicySchema.safeParse({ ...webp, thumbnails: { ...webp.thumbnails, preferWebp: 1 } }).success,
+    false,
+  );
+});
+
 test("sizes that could not be made, and limits that are none, are refused", () => {
   const sizes = (width: unknown) => ({
     ...policy,

@@ -1,3 +1,4 @@
+import { acceptsByName } from "./accepts_type.ts";
 import { MatrixError } from "./matrix_error.ts";
 
 export type ThumbnailMethod = "crop" | "scale";
@@ -30,6 +31,8 @@ export interface ThumbnailPolicy {
   defaultAnimated: boolean;
   /** False: no animated thumbnail ever. */
   allowAnimated: boolean;
+  /** True: WebP for whoever asks for it by name. Answers then depend on the `Accept` header. Absent: false. */
+  preferWebp?: boolean | undefined;
 }
 
 /** Longest side that may be asked for. No answer is larger than its source anyway. */
@@ -60,11 +63,17 @@ export function parseThumbnailQuery(query: URLSearchParams): ThumbnailRequest {
 /**
  * Picks what to make, such that it is never smaller than asked for: the smallest configured size that covers the request, else the
  * largest one doubled until it does. A crop is cut down to the asked aspect ratio, so one size has at most width + height crops.
+ * Of the client's `Accept` header nothing counts but whether it names WebP, so that there are two forms of a thumbnail at most.
  */
-export function pickThumbnail(request: ThumbnailRequest, policy: ThumbnailPolicy): ThumbnailSpec {
+export function pickThumbnail(
+  request: ThumbnailRequest,
+  policy: ThumbnailPolicy,
+  accept?: string | null | undefined,
+): ThumbnailSpec {
   const animated = policy.allowAnimated && (request.animated ?? policy.defaultAnimated);
   const { width, height } = policy.dynamicSizing ? request : pickBox(request, policy.sizes);
-  return { width, height, method: request.method, animated, format: "auto" };
+  const format = policy.preferWebp && acceptsByName(accept, "image/webp") ? "webp" : "auto";
+  return { width, height, method: request.method, animated, format };
 }
 
 /**

@@ -129,6 +129,17 @@ test("animation is what the client says, else what the configuration says, and n
   assert.equal(animated(true, true, false), false);
 });
 
+test("WebP is picked for those who ask for it by name, where the policy prefers it, under a key of its own", () => {
+  const request = { width: 32, height: 32, method: "crop", animated: undefined } as const;
+  const browser = "image/avif,image/webp,*/*;q=0.8";
+  const suffix = (preferWebp: boolean | undefined, accept?: string) =>
+    thumbnailSuffix(pickThumbnail(request, { ...policy, preferWebp }, accept));
+  assert.equal(suffix(true, browser), "32x32-crop-webp");
+  assert.equal(suffix(true, "image/webp"), "32x32-crop-webp");
+  for (const accept of [undefined, "", "*/*", "image/webp;q=0"]) assert.equal(suffix(true, accept), "32x32-crop");
+  for (const preferWebp of [false, undefined]) assert.equal(suffix(preferWebp, browser), "32x32-crop");
+});
+
 test("scale covers the box and keeps the source's aspect ratio", () => {
   assert.deepEqual(out([320, 240], "scale", [4000, 3000]), [320, 240]);
   assert.deepEqual(out([320, 240], "scale", [4000, 1000]), [960, 240]);

@@ -46,12 +46,13 @@ export function makeDecide({ findViewer, findDescriptor }: DecideParts): Decide 
     const media = visibleOf(found, viewer);
     if (typeof media === "string") return unfound(media);
     if (!viewer.policy) return NO_POLICY;
-    const key = thumbnailKey(route.mxc, pickThumbnail(request, viewer.policy.thumbnails));
+    const { thumbnails, openRangeMaxBytes } = viewer.policy;
+    const key = thumbnailKey(route.mxc, pickThumbnail(request, thumbnails, visit.request.headers.get("accept")));
     const thumbnail = await findDescriptor(visit, key, route.mxc);
     if (thumbnail === "unknown") return unfound(thumbnail);
     // Whether the media may be seen was said by its own descriptor; a thumbnail that is gone is made again by the origin.
     if (thumbnail === "absent" || thumbnail.gone || thumbnail.quarantined) return unfound("absent");
-    return serve(thumbnail, { kind: "thumbnail", openRangeMaxBytes: viewer.policy.openRangeMaxBytes });
+    return serve(thumbnail, { kind: "thumbnail", openRangeMaxBytes, variesByAccept: thumbnails.preferWebp });
   }
 
   return async (visit) => {
@@ -102,7 +103,10 @@ function unfound(why: "absent" | "unknown"): Decision {
   return { kind: "forward", reason: "bypass", detail: "store-error" };
 }
 
-function serve(descriptor: LiveDescriptor, how: Pick<ServedMedia, "kind" | "name" | "openRangeMaxBytes">): Decision {
+function serve(
+  descriptor: LiveDescriptor,
+  how: Pick<ServedMedia, "kind" | "name" | "openRangeMaxBytes" | "variesByAccept">,
+): Decision {
   const { type, size, sha256, created, body } = descriptor;
   if (body === undefined) return { kind: "forward", reason: "miss", detail: "no-body" };
   return { kind: "serve", media: { ...how, type, size, sha256, created }, bodyKey: body };

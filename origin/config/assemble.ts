@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { LOCAL_BUCKET, localBucketEndpoint } from "./local_bucket.ts";
 import type { Config, DatastoreConfig, DomainConfig, MainConfig, ParsedDomain } from "./schema.ts";
+import { withHost } from "./sections/redis.ts";
 
 type ParsedStore = ParsedDomain["datastores"][number];
 
@@ -10,6 +11,7 @@ export function assemble(main: MainConfig, domains: readonly ParsedDomain[]): Co
   return {
     ...sections,
     edge: { ...edge, bucket: usesLocalBucket(edge) ? localBucket(edge.localPort) : edge.bucket },
+    redis: { ...main.redis, shards: main.redis.shards.map((one) => ({ ...one, addr: withHost(one.addr) })) },
     accessTokens: withTtl(main.accessTokens),
     datastores: usableStores(main.datastores),
     domains: new Map(domains.map((domain) => [domain.name, assembleDomain(domain)])),

@@ -14,7 +14,7 @@ matrix-media-repo, with the same defaults, and a few new ones. A file with \`hom
 that homeserver only: its sections are merged deeply over the others', key by key (lists are replaced). Of a section that
 several main files hold, the last file's counts alone.
 
-*Per domain*: a per-domain file may set it. *Live*: a change is meant to hold without a restart.
+_Per domain_: a per-domain file may set it. _Live_: a change is meant to hold without a restart.
 `;
 
 /** The whole reference as Markdown: every key with type, default, reach and meaning. */
@@ -100,6 +100,6 @@ function defaultText(value: unknown): string {
 }
 
 function statusText({ status }: Partial<KeyDoc>): string {
-  if (status === "later") return " *Not built yet.*";
-  return status === "retired" ? " *Accepted, without effect.*" : "";
+  if (status === "later") return " _Not built yet._";
+  return status === "retired" ? " _Accepted, without effect._" : "";
 }

@@ -29,6 +29,7 @@ const POLL_MS = 15_000;
  */
 export async function watchConfig(path: string, what: ConfigWatch): Promise<{ close(): void }> {
   let known = await fingerprint(path);
+  let seen = known;
   let watchers: FSWatcher[] = [];
   let settling: NodeJS.Timeout | undefined;
   let work: Promise<void> = Promise.resolve();
@@ -43,7 +44,13 @@ export async function watchConfig(path: string, what: ConfigWatch): Promise<{ cl
   }
   async function compare(): Promise<void> {
     const now = await fingerprint(path);
-    if (closed || now === known) return;
+    if (closed) return;
+    if (now !== seen) {
+      // Not before two looks agree: a file that is being written is half there.
+      seen = now;
+      return soon();
+    }
+    if (now === known) return;
     known = now;
     await arm();
     const loaded = await what.load().catch((error: unknown) => {

@@ -7,8 +7,8 @@ import type { Tenant } from "./tenant.ts";
 /** What {@link makeAuthenticateServer} needs. */
 export interface AuthenticateServerParts {
   readonly serverKeys: Pick<ServerKeys, "find">;
-  /** By server name. */
-  readonly tenants: ReadonlyMap<string, Tenant>;
+  /** Those of this moment, by server name. */
+  readonly tenants: () => ReadonlyMap<string, Tenant>;
   /** Whom a request is for that names no destination. */
   readonly tenantOf: (request: FastifyRequest) => Tenant;
 }
@@ -37,7 +37,7 @@ export function makeAuthenticateServer({ serverKeys, tenants, tenantOf }: Authen
   return async function authenticateServer(request) {
     const credentials = readServerCredentials(request.raw.headersDistinct.authorization ?? []);
     const { origin, destination } = credentials;
-    const tenant = destination === undefined ? tenantOf(request) : tenants.get(destination);
+    const tenant = destination === undefined ? tenantOf(request) : tenants().get(destination);
     if (!tenant) throw unauthorized("The request is for another server");
     const keys: ServerKey[] = [];
     const signed = { method: request.method, uri: request.context.target, origin, destination: tenant.serverName };

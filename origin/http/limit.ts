@@ -4,6 +4,7 @@ import type { Subject } from "../pipelines/domain.ts";
 import type { Charge, Limits } from "../pipelines/limits/limits.ts";
 import type { Counted } from "../pipelines/limits/subject.ts";
 import type { Authenticate } from "./authenticate.ts";
+import type { AuthenticateServer } from "./authenticate_server.ts";
 import type { Route } from "./server.ts";
 
 /**
@@ -43,6 +44,19 @@ export function limitAuthenticate(limits: Limits, authenticate: Authenticate): A
     const vouched = subject.kind === "user" ? limits.vouch(request.context.clientAddress) : undefined;
     await Promise.all([vouched, limits.checkRequest(countedAs(request, subject), whatIsAsked(request))]);
   }
+}
+
+/** Authentication of other servers that counts the request against the one it turned out to be from. */
+export function limitServers(limits: Limits, authenticateServer: AuthenticateServer): AuthenticateServer {
+  return async (request) => {
+    const server = await authenticateServer(request);
+    const { serverName } = server;
+    await Promise.all([
+      limits.vouch(request.context.clientAddress),
+      limits.checkRequest({ kind: "server", serverName }, whatIsAsked(request)),
+    ]);
+    return server;
+  };
 }
 
 /** Verdicts for the edge: a good one vouches for the address. The user is counted when the edge comes for more. */

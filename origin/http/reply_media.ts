@@ -58,7 +58,10 @@ async function opened(servable: Servable, slice: ByteSlice | undefined, signal: 
 }
 
 /** Passes everything on at once but for the last chunk, which waits for `until`. */
-async function* holdLast(source: AsyncIterable<Uint8Array>, until: Promise<unknown>): AsyncGenerator<Uint8Array> {
+export async function* holdLast(
+  source: AsyncIterable<Uint8Array>,
+  until: Promise<unknown>,
+): AsyncGenerator<Uint8Array> {
   let held: Uint8Array | undefined;
   for await (const chunk of source) {
     if (held) yield held;

@@ -36,6 +36,7 @@ const HEADER_BYTES = 64 * 1024;
 const HEADERS_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 75_000;
 const MAX_PARAMETER_BYTES = 8_192;
+const INTERNAL_PREFIX = "/_mxcdn/";
 
 /**
  * The Fastify server, with the manners that every route shares: the request's context, the answer to OPTIONS, unknown
@@ -99,6 +100,8 @@ function register(server: FastifyInstance, parts: ServerParts, route: Route): vo
       return reply;
     },
   });
+  // What is between the tiers does not exist for anybody else, by whatever method.
+  if (path.startsWith(INTERNAL_PREFIX)) return;
   const others = METHODS.filter((method) => !methods.some((one) => one === method));
   server.route({
     method: others.filter((method) => !server.hasRoute({ method, url: path })),

@@ -53,6 +53,7 @@ export function withoutOldFlags(args: readonly string[]): string[] {
     const [flag = "", value] = (args[index] ?? "").split(/=(.*)/s, 2);
     if (flag === "-config") kept.push("--config", ...(value === undefined ? [] : [value]));
     else if (flag === "-version") kept.push("--version");
+    else if (/^-(input|output|format)$/.test(flag)) kept.push(`-${flag}`, ...(value === undefined ? [] : [value]));
     else if (!/^-(migrations|templates|assets)$/.test(flag)) kept.push(args[index] ?? "");
     else if (value === undefined) index++;
   }

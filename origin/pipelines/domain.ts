@@ -1,4 +1,5 @@
 import type { ServingPolicy } from "../../shared/serving_policy.ts";
+import type { SigningIdentity } from "../matrix/federation_request.ts";
 import type { Datastore } from "../stores/datastores/datastore.ts";
 import type { QuotaRules } from "./limits/quota.ts";
 
@@ -20,6 +21,13 @@ export interface Domain {
     readonly maxAgeSeconds: number;
   };
   readonly downloads: { readonly maxBytes: number };
+  /** How other servers are asked on its behalf. */
+  readonly federation: {
+    /** As whom; without, only the endpoints that need no signature can be asked. */
+    readonly signAs: SigningIdentity | undefined;
+    /** For one media, from the first question to the last byte. */
+    readonly timeoutMs: number;
+  };
   readonly thumbnails: {
     readonly maxSourceBytes: number;
     readonly maxAnimateBytes: number;

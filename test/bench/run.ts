@@ -1,11 +1,13 @@
 /**
  * `npm run bench`: starts both tiers on loopback, drives them, and prints how they compare. Asserts nothing: machines differ
- * and are noisy, so the targets take turns and only the ratios of one run mean anything.
+ * and are noisy, so the targets take turns and only the ratios of one run mean anything. `npm run bench -- memory` measures
+ * memory instead.
  */
 import { randomBytes } from "node:crypto";
 import { startStack } from "../support/app.ts";
 import { ask, upload } from "../support/http.ts";
 import { type Drive, drive, median, type Target } from "./drive.ts";
+import { benchMemory } from "./memory.ts";
 import { startNginx } from "./nginx.ts";
 
 const ROUNDS = 3;
@@ -15,6 +17,11 @@ const SIZES: readonly [string, number][] = [
   ["100 kB", 100_000],
   ["5 MB", 5_000_000],
 ];
+
+if (process.argv.includes("memory")) {
+  await benchMemory();
+  process.exit();
+}
 
 const closers: (() => unknown)[] = [];
 const print = (line: string) => process.stdout.write(`${line}\n`);

@@ -13,6 +13,8 @@ export interface TestOrigin {
   readonly url: string;
   readonly app: App;
   readonly folder: string;
+  /** Its main configuration file. */
+  readonly yaml: string;
 }
 
 /** An entry of `homeservers` but for its name. */
@@ -27,6 +29,8 @@ export interface OriginOptions {
   /** By server name: where its client API answers, or its settings. */
   readonly homeservers: Readonly<Record<string, string | HomeserverSettings>>;
   readonly yaml?: string;
+  /** More files of the configuration, such as per-domain ones. */
+  readonly files?: readonly { readonly name: string; readonly text: string }[];
   readonly overrides?: Overrides;
   /** A Postgres database of the test's own; without it PGlite in the folder. */
   readonly postgres?: string | undefined;
@@ -38,11 +42,12 @@ export interface OriginOptions {
 export async function startOrigin(lifetime: Lifetime, options: OriginOptions): Promise<TestOrigin> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "mxcdn-test-")));
   if (options.folder === undefined) lifetime.after(() => rm(folder, { recursive: true, force: true }));
-  const { config } = parseConfig([{ name: "test.yaml", text: yamlOf(folder, options) }]);
+  const yaml = yamlOf(folder, options);
+  const { config } = parseConfig([{ name: "test.yaml", text: yaml }, ...(options.files ?? [])]);
   const app = await buildApp(config, { log: silentLog, ...options.overrides });
   lifetime.after(() => app.close());
   const { address } = await app.listen();
-  return { url: address, app, folder };
+  return { url: address, app, folder, yaml };
 }
 
 /** Both tiers over one bucket, with a homeserver of somebody else's. */

@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { generateSigningKey, type SigningKeySeed } from "../../origin/matrix/signing_key_file.ts";
 import type { Lifetime } from "./lifetime.ts";
+import { BRIDGE, type SynapseOptions, writeSynapseConfig } from "./synapse_config.ts";
 import type { SynapseInstallation } from "./synapse_venv.ts";
 
 /** Somebody who is logged in. */
@@ -28,6 +30,8 @@ export interface Synapse {
   /** Its client API, without a slash at the end. */
   readonly url: string;
   readonly serverName: string;
+  /** The key with which it signs what it asks of other servers. */
+  readonly signingKey: SigningKeySeed;
   /** An administrator of it. */
   readonly admin: Session;
   /** An application service: its token, its own user, and the users that it may be (`@bridged_…`). */
@@ -42,45 +46,31 @@ export interface Synapse {
   guest(): Promise<Session>;
 }
 
-/** What a test may say of its Synapse. */
-export interface SynapseOptions {
-  /** Default `synapse.example.org`. */
-  readonly serverName?: string;
-  /** More settings of `homeserver.yaml`, over those of this file. */
-  readonly settings?: Readonly<Record<string, unknown>>;
-  /** A second listener, with TLS, for the federation; PEM. */
-  readonly tls?: { readonly port: number; readonly key: string; readonly cert: string };
-}
-
 const START_MS = 90_000;
 const STOP_MS = 10_000;
 const ASK_MS = 20_000;
 const POLL_MS = 100;
 const KEPT_OUTPUT = 8_000;
-const BRIDGE = { token: "token_of_the_bridge", prefix: "bridged_" };
 
-/** Starts Synapse on free ports of loopback, with SQLite in a temporary folder. It is ended, and the folder removed, with `closing`. */
+/** Starts Synapse on free ports of loopback, with SQLite in a temporary folder. It is ended, and the folder removed, with `lifetime`. */
 export async function startSynapse(
-  closing: Lifetime,
+  lifetime: Lifetime,
   { python }: SynapseInstallation,
   options: SynapseOptions = {},
 ): Promise<Synapse> {
   const serverName = options.serverName ?? "synapse.example.org";
   const folder = await mkdtemp(join(tmpdir(), "mxcdn-synapse-"));
-  closing.after(() => rm(folder, { recursive: true, force: true }));
+  lifetime.after(() => rm(folder, { recursive: true, force: true }));
   const port = await freePort();
   const secret = randomBytes(16).toString("hex");
-  await writeConfiguration(
-    folder,
-    { ...baseSettings(folder, serverName, secret), ...listenersOf(port, folder, options) },
-    options,
-  );
+  const signingKey = generateSigningKey();
+  await writeSynapseConfig(folder, { ...options, serverName, port, secret, signingKey });
   const url = `http://127.0.0.1:${port}`;
-  await untilHealthy(url, launch(closing, python, folder));
-  return await makeSynapse(url, serverName, secret);
+  await untilHealthy(url, launch(lifetime, python, folder));
+  return { ...(await makeSynapse(url, serverName, secret)), signingKey };
 }
 
-async function makeSynapse(url: string, serverName: string, secret: string): Promise<Synapse> {
+async function makeSynapse(url: string, serverName: string, secret: string): Promise<Omit<Synapse, "signingKey">> {
   const call: Synapse["call"] = async (method, path, token, body) => {
     const answer = await fetch(url + path, {
       method,
@@ -109,7 +99,7 @@ async function makeSynapse(url: string, serverName: string, secret: string): Pro
     serverName,
     call,
     register,
-    bridge: { ...BRIDGE, userId: `@bridge:${serverName}` },
+    bridge: { ...BRIDGE, userId: `@${BRIDGE.localpart}:${serverName}` },
     admin: await register({ admin: true }),
     async login({ userId, password }) {
       const asking = { type: "m.login.password", identifier: { type: "m.id.user", user: userId }, password };
@@ -126,85 +116,13 @@ function sessionOf(body: Record<string, unknown>, password: string): Session {
   return { userId: String(userId), deviceId: String(deviceId), token: String(token), password };
 }
 
-function baseSettings(folder: string, serverName: string, secret: string): Record<string, unknown> {
-  const unlimited = { per_second: 10_000, burst_count: 10_000 };
-  return {
-    server_name: serverName,
-    report_stats: false,
-    database: { name: "sqlite3", args: { database: join(folder, "homeserver.db") } },
-    log_config: join(folder, "log.yaml"),
-    media_store_path: join(folder, "media"),
-    signing_key_path: join(folder, "signing.key"),
-    macaroon_secret_key: randomBytes(16).toString("hex"),
-    form_secret: randomBytes(16).toString("hex"),
-    registration_shared_secret: secret,
-    enable_registration: true,
-    enable_registration_without_verification: true,
-    allow_guest_access: true,
-    bcrypt_rounds: 4,
-    app_service_config_files: [join(folder, "bridge.yaml")],
-    trusted_key_servers: [],
-    url_preview_enabled: false,
-    rc_message: unlimited,
-    rc_registration: unlimited,
-    rc_login: { address: unlimited, account: unlimited, failed_attempts: unlimited },
-    rc_joins: { local: unlimited, remote: unlimited },
-    rc_media_create: unlimited,
-    ip_range_whitelist: ["127.0.0.0/8"],
-  };
-}
-
-function listenersOf(port: number, folder: string, { tls }: SynapseOptions): Record<string, unknown> {
-  const common = { type: "http", bind_addresses: ["127.0.0.1"], resources: [{ names: ["client", "federation"] }] };
-  if (!tls) return { listeners: [{ ...common, port }] };
-  return {
-    listeners: [
-      { ...common, port },
-      { ...common, port: tls.port, tls: true },
-    ],
-    tls_certificate_path: join(folder, "tls.crt"),
-    tls_private_key_path: join(folder, "tls.key"),
-  };
-}
-
-/** YAML is written as JSON, of which it is a superset. */
-async function writeConfiguration(
-  folder: string,
-  settings: Record<string, unknown>,
-  options: SynapseOptions,
-): Promise<void> {
-  const bridge = {
-    id: "bridge",
-    url: null,
-    as_token: BRIDGE.token,
-    hs_token: "token_of_the_homeserver",
-    sender_localpart: "bridge",
-    rate_limited: false,
-    namespaces: { users: [{ exclusive: true, regex: `@${BRIDGE.prefix}.*` }], aliases: [], rooms: [] },
-  };
-  const log = {
-    version: 1,
-    handlers: { console: { class: "logging.StreamHandler" } },
-    root: { level: "WARNING", handlers: ["console"] },
-  };
-  const seed = randomBytes(32).toString("base64").replace(/=+$/, "");
-  const files: Record<string, string> = {
-    "homeserver.yaml": JSON.stringify({ ...settings, ...options.settings }),
-    "bridge.yaml": JSON.stringify(bridge),
-    "log.yaml": JSON.stringify(log),
-    "signing.key": `ed25519 a_test ${seed}\n`,
-    ...(options.tls ? { "tls.crt": options.tls.cert, "tls.key": options.tls.key } : {}),
-  };
-  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
-}
-
 interface Running {
   readonly process: ChildProcess;
   /** The last that it printed. */
   printed: string;
 }
 
-function launch(closing: Lifetime, python: string, folder: string): Running {
+function launch(lifetime: Lifetime, python: string, folder: string): Running {
   const server = spawn(python, ["-m", "synapse.app.homeserver", "-c", join(folder, "homeserver.yaml")], {
     cwd: folder,
     stdio: ["ignore", "pipe", "pipe"],
@@ -218,7 +136,7 @@ function launch(closing: Lifetime, python: string, folder: string): Running {
   // A test that is ended in the middle leaves nothing behind.
   const orphaned = () => server.kill("SIGKILL");
   process.once("exit", orphaned);
-  closing.after(async () => {
+  lifetime.after(async () => {
     await end(server);
     process.off("exit", orphaned);
   });

@@ -11,8 +11,8 @@ export const federationSchema = z
     }),
     ignoredHosts: texts([], "Servers whose media is neither fetched nor served, by name.", { status: "later" }),
     allowedNetworks: networks(
-      ["0.0.0.0/0"],
-      "Where connections to other servers may go. IPv6 needs `::/0` here. New with mxcdn; same meaning as in `urlPreviews`.",
+      ["0.0.0.0/0", "::/0"],
+      "Where connections to other servers may go. New with mxcdn; same meaning as in `urlPreviews`.",
     ),
     disallowedNetworks: networks(
       LOCAL_NETWORKS,

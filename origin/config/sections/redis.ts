@@ -26,7 +26,12 @@ export const redisSchema = z
     live: false,
   });
 
+/** `:7000` means this machine, as in matrix-media-repo's sample. */
+export function withHost(address: string): string {
+  return address.startsWith(":") ? `localhost${address}` : address;
+}
+
 function isRedisAddress(address: string): boolean {
-  const url = address.includes("://") ? address : `redis://${address}`;
+  const url = address.includes("://") ? address : `redis://${withHost(address)}`;
   return URL.canParse(url) && /^rediss?:$/.test(new URL(url).protocol) && new URL(url).hostname !== "";
 }

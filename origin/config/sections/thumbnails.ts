@@ -44,6 +44,10 @@ export const thumbnailsSchema = z
     allowAnimated: flag(true, "Make animated thumbnails of animated pictures."),
     defaultAnimated: flag(false, "Make them where the client does not say."),
     maxAnimateSizeBytes: bytes(10_485_760, "The largest file an animated thumbnail is made of; 0: no limit."),
+    preferWebp: flag(
+      false,
+      "Make WebP of those that do not move, a third smaller than JPEG, for clients that ask for it by name (`Accept: image/webp`, as browsers do). New with mxcdn.",
+    ),
     stillFrame: decimal(0.5, "Which frame a still thumbnail shows: 0 is the first, 1 the last.", { min: 0, max: 1 }),
     expireAfterDays: count(0, "After how many days unused thumbnails are removed; 0: never.", {
       domain: false,

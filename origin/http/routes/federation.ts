@@ -19,7 +19,7 @@ import type { Route } from "../server.ts";
 /** What the federation routes need. */
 export interface FederationRouteParts {
   readonly authenticateServer: AuthenticateServer;
-  readonly download: Download;
+  readonly download: Pick<Download, "whole">;
   readonly thumbnail: FindOrMakeThumbnail;
   readonly openShared: OpenShared;
   readonly limits: Pick<Limits, "chargeDownload">;
@@ -59,7 +59,7 @@ export function federationRoutes(parts: FederationRouteParts): Route[] {
     const mxc = { serverName: tenant.serverName, mediaId: route.mediaId };
     const access = { subject: { kind: "server", serverName }, waitMs, signal: request.context.signal } as const;
     return route.kind === "download"
-      ? await parts.download(mxc, { ...access, fileName: undefined })
+      ? await parts.download.whole(mxc, { ...access, fileName: undefined })
       : await parts.thumbnail(mxc, parseThumbnailQuery(query), { ...access, domain: tenant.domain });
   }
 }

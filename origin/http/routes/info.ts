@@ -30,10 +30,11 @@ export function infoRoutes(parts: InfoRouteParts): Route[] {
       const tenant = parts.tenantOf(request);
       const { subject } = await parts.authenticate.user(request, tenant, "user");
       const mxc = mxcOf(request);
-      parseBoolean(queryOf(request), ["allow_remote"], true);
+      const allowRemote = parseBoolean(queryOf(request), ["allow_remote"], true);
       const info = await parts.info(mxc, {
         subject,
         domain: tenant.domain,
+        fetchFor: allowRemote ? tenant.domain : undefined,
         waitMs: WAIT_MS,
         signal: request.context.signal,
       });

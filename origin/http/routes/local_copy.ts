@@ -30,10 +30,11 @@ export function localCopyRoutes(parts: LocalCopyRouteParts): Route[] {
       const tenant = parts.tenantOf(request);
       const { subject } = await parts.authenticate.user(request, tenant, "user");
       const mxc = mxcOf(request);
-      parseBoolean(queryOf(request), ["allow_remote"], true);
+      const allowRemote = parseBoolean(queryOf(request), ["allow_remote"], true);
       const copy = await parts.localCopy(mxc, {
         subject,
         domain: tenant.domain,
+        fetchFor: allowRemote ? tenant.domain : undefined,
         waitMs: WAIT_MS,
         signal: request.context.signal,
       });

@@ -1,16 +1,18 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { MatrixError } from "../../../shared/matrix_error.ts";
-import { parseMediaTarget } from "../../../shared/media_path.ts";
+import { type MediaRoute, parseMediaTarget } from "../../../shared/media_path.ts";
 import { parseMediaQuery } from "../../../shared/media_query.ts";
 import { parseThumbnailQuery } from "../../../shared/thumbnail_size.ts";
 import type { Subject } from "../../pipelines/domain.ts";
 import type { Download } from "../../pipelines/download/download.ts";
+import type { MediaAccess } from "../../pipelines/download/find_servable.ts";
 import type { Limits } from "../../pipelines/limits/limits.ts";
 import type { FindOrMakeThumbnail } from "../../pipelines/thumbnail/thumbnail.ts";
 import type { Authenticate } from "../authenticate.ts";
 import { countedAs } from "../limit.ts";
+import { mayArrive, replyArriving } from "../reply_arriving.ts";
 import { replyMedia } from "../reply_media.ts";
-import { queryOf } from "../request_context.ts";
+import { headerOf, queryOf } from "../request_context.ts";
 import type { Route } from "../server.ts";
 import type { Tenant } from "../tenant.ts";
 
@@ -22,6 +24,8 @@ export interface MediaRouteParts {
   readonly thumbnail: FindOrMakeThumbnail;
   readonly limits: Pick<Limits, "chargeDownload">;
 }
+
+type DownloadRoute = Extract<MediaRoute, { kind: "download" }>;
 
 const LEGACY_VERSIONS = ["r0", "v1", "v3"] as const;
 
@@ -43,17 +47,27 @@ export function mediaRoutes(parts: MediaRouteParts): Route[] {
     const route = parseMediaTarget(request.context.target);
     if (!route) throw new MatrixError("M_UNRECOGNIZED", "Unrecognized request", { status: 404 });
     const query = queryOf(request);
-    const { waitMs } = parseMediaQuery(query, route.authenticated);
-    const access = { subject, waitMs, signal: request.context.signal };
+    const { waitMs, allowRemote } = parseMediaQuery(query, route.authenticated);
+    const { domain } = tenant;
+    const access = { subject, fetchFor: allowRemote ? domain : undefined, waitMs, signal: request.context.signal };
     const served =
       route.kind === "download"
-        ? await parts.download(route.mxc, { ...access, fileName: route.fileName })
-        : await parts.thumbnail(route.mxc, parseThumbnailQuery(query), { ...access, domain: tenant.domain });
-    return await replyMedia(request, reply, served.servable, {
-      openRangeMaxBytes: tenant.domain.policy.openRangeMaxBytes,
-      published: request.context.fromEdge ? served.publish?.() : undefined,
-      charge: (bytes) => parts.limits.chargeDownload(countedAs(request, subject), bytes),
-    });
+        ? await download(request, route, access)
+        : await parts.thumbnail(route.mxc, parseThumbnailQuery(query), {
+            ...access,
+            domain,
+            accept: headerOf(request, "accept"),
+          });
+    const published = request.context.fromEdge ? served.publish?.() : undefined;
+    const charge = (bytes: number) => parts.limits.chargeDownload(countedAs(request, subject), bytes);
+    if ("bytes" in served) return await replyArriving(request, reply, served, { published, charge });
+    const { openRangeMaxBytes } = domain.policy;
+    return await replyMedia(request, reply, served.servable, { openRangeMaxBytes, published, charge });
+  }
+
+  async function download(request: FastifyRequest, { mxc, fileName }: DownloadRoute, access: MediaAccess) {
+    const find = mayArrive(request) ? parts.download.atOnce : parts.download.whole;
+    return await find(mxc, { ...access, fileName });
   }
 
   async function subjectFor(request: FastifyRequest, tenant: Tenant): Promise<Subject> {

@@ -1,20 +1,36 @@
 import type { Mxc } from "../../../shared/mxc.ts";
+import type { Media } from "../../stores/db/media.ts";
 import type { FindDatastore } from "../domain.ts";
 import type { Publish } from "../publish/publish.ts";
 import type { AccessLog } from "./access_log.ts";
-import { type FindVisible, type MediaAccess, servableMedia } from "./find_servable.ts";
-import type { Served } from "./servable.ts";
+import { type FindArriving, type FindVisible, isArrival, type MediaAccess, servableMedia } from "./find_servable.ts";
+import type { Arrival } from "./pull_remote.ts";
+import type { Restore } from "./pull_restore.ts";
+import type { Arriving, Served } from "./servable.ts";
 
 /** What {@link makeDownload} needs. `publish` is absent where there is no edge. */
 export interface DownloadParts {
   readonly findVisible: FindVisible;
+  readonly findArriving: FindArriving;
   readonly datastores: FindDatastore;
+  readonly restore: Restore;
   readonly publish: Publish | undefined;
   readonly accessLog: Pick<AccessLog, "note">;
 }
 
+/** Who wants the media, and under which name, where the path gives one. */
+export type DownloadOptions = MediaAccess & { readonly fileName: string | undefined };
+
 /** Finds what a download answers: see {@link makeDownload}. */
-export type Download = (mxc: Mxc, options: MediaAccess & { fileName: string | undefined }) => Promise<Served>;
+export interface Download {
+  /** The media, once all of it is here. */
+  whole(mxc: Mxc, options: DownloadOptions): Promise<Served>;
+  /** The media, or as much as has come of it: for answers that may end in a broken connection. */
+  atOnce(mxc: Mxc, options: DownloadOptions): Promise<Served | Arriving>;
+}
+
+/** What is here a moment after its head is answered like all that is stored: with its length and its entity tag. In milliseconds. */
+const MOMENT_MS = 100;
 
 /**
  * A download (Client-Server API, `GET …/download`): the media that this subject may see, under the name of the path where
@@ -22,13 +38,40 @@ export type Download = (mxc: Mxc, options: MediaAccess & { fileName: string | un
  *
  * Errors: those of {@link FindVisible}.
  */
-export function makeDownload({ findVisible, datastores, publish, accessLog }: DownloadParts): Download {
-  return async function download(mxc, { fileName, ...access }) {
-    const media = await findVisible(mxc, access);
-    accessLog.note(media);
+export function makeDownload(parts: DownloadParts): Download {
+  const { findVisible, findArriving, datastores, publish } = parts;
+
+  function serve(media: Media, { fileName, ...access }: DownloadOptions): Served {
+    parts.accessLog.note(media);
     return {
-      servable: servableMedia(media, datastores, fileName),
+      servable: parts.restore(servableMedia(media, datastores, fileName), media, access),
       publish: publish && (() => publish.media(media)),
     };
+  }
+
+  function pass(arrival: Arrival, bytes: ReadableStream<Uint8Array>, fileName: string | undefined): Arriving {
+    const { contentType: type, announcedBytes, mine, stored } = arrival;
+    return {
+      media: { type, name: fileName ?? arrival.fileName, announcedBytes },
+      bytes,
+      isCharged: mine,
+      publish: publish && (async () => await publish.media(await stored)),
+    };
+  }
+
+  return {
+    whole: async (mxc, options) => serve(await findVisible(mxc, options), options),
+    async atOnce(mxc, options) {
+      const found = await findArriving(mxc, options);
+      if (!isArrival(found)) return serve(found, options);
+      const stored = await Promise.race([found.stored, after(MOMENT_MS)]);
+      const bytes = stored ? undefined : found.follow(options.signal);
+      return bytes ? pass(found, bytes, options.fileName) : serve(await found.stored, options);
+    },
   };
+}
+
+async function after(ms: number): Promise<undefined> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  return undefined;
 }

@@ -2,19 +2,33 @@ import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { Mxc } from "../../../shared/mxc.ts";
 import type { Queryable } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/media.ts";
-import type { FindDatastore, Subject } from "../domain.ts";
+import type { Domain, FindDatastore, Subject } from "../domain.ts";
 import type { AwaitPending, Patience } from "./await_pending.ts";
+import type { Arrival, PullRemote, PullRequest } from "./pull_remote.ts";
 import type { Servable } from "./servable.ts";
+
+/** Another server, proven by its signature. */
+export interface ServerSubject {
+  readonly kind: "server";
+  readonly serverName: string;
+}
 
 /** Who asks for media, and how long they are willing to wait for it. */
 export interface MediaAccess extends Patience {
-  readonly subject: Subject;
+  readonly subject: Subject | ServerSubject;
+  /** On whose behalf media of another server may be fetched; absent: only what is here is shown. */
+  readonly fetchFor?: Domain | undefined;
 }
 
 /** What {@link makeFindVisible} needs. */
 export interface FindVisibleParts {
   readonly db: Queryable;
   readonly awaitPending: AwaitPending["wait"];
+  readonly pullRemote: Pick<PullRemote, "whole" | "begin">;
+  /** Whether a server is one of those served here: what is missing of its media is nowhere else. */
+  readonly isOurs: (serverName: string) => boolean;
+  /** Whether media of a server is neither fetched nor shown (`federation.ignoredHosts`). */
+  readonly isIgnored: (serverName: string) => boolean;
   /** New media is seen only by those who authenticate. */
   readonly freezeNewMedia: () => boolean;
 }
@@ -22,22 +36,71 @@ export interface FindVisibleParts {
 /** Finds the media that somebody may see: see {@link makeFindVisible}. */
 export type FindVisible = (mxc: Mxc, access: MediaAccess) => Promise<Media>;
 
+/** Finds the media that somebody may see, also while it is still on its way to us: see {@link makeFindArriving}. */
+export type FindArriving = (mxc: Mxc, access: MediaAccess) => Promise<Media | Arrival>;
+
 /**
- * The media that this subject may see, as soon as it is there.
+ * The media that this subject may see, as soon as it is there: uploaded here, or fetched from its server. Nobody who is not
+ * known makes us fetch anything: else anybody could plant media here (CVE-2024-36402).
  *
  * Errors: 404 `M_NOT_FOUND` for what does not exist, is quarantined, or asks for authentication that was not given; from
- * outside the three look the same. 504 `M_NOT_YET_UPLOADED` for what does not come in time.
+ * outside the three look the same. 504 `M_NOT_YET_UPLOADED` for what does not come in time. Those of `PullRemote`.
  */
-export function makeFindVisible({ db, awaitPending, freezeNewMedia }: FindVisibleParts): FindVisible {
-  return async function findVisible(mxc, access) {
-    const anonymous = access.subject.kind === "anonymous";
-    const present = await findMedia(db, mxc);
-    // Nobody waits for what they would not be shown.
-    const media = present ?? (anonymous && freezeNewMedia() ? undefined : await awaitPending(mxc, access));
-    if (!media || media.quarantinedAt !== undefined) throw notFound();
-    if (media.frozen && anonymous) throw notFound();
-    return media;
-  };
+export function makeFindVisible(parts: FindVisibleParts): FindVisible {
+  return (mxc, access) => find<never>(parts, mxc, access, (request) => parts.pullRemote.whole(mxc, request));
+}
+
+/** As {@link makeFindVisible}, but media of another server is shown as soon as its first bytes are here. */
+export function makeFindArriving(parts: FindVisibleParts): FindArriving {
+  return (mxc, access) => find(parts, mxc, access, (request) => parts.pullRemote.begin(mxc, request));
+}
+
+async function find<A extends Arrival>(
+  parts: FindVisibleParts,
+  mxc: Mxc,
+  access: MediaAccess,
+  pull: (request: PullRequest) => Promise<Media | A>,
+): Promise<Media | A> {
+  const { subject } = access;
+  const isOurs = parts.isOurs(mxc.serverName);
+  if (!isOurs && !isAdmin(subject) && parts.isIgnored(mxc.serverName)) throw notFound();
+  const present = await findMedia(parts.db, mxc);
+  const found = present ?? (isOurs ? await uploaded(parts, mxc, access) : await fetched(access, pull));
+  if (!found) throw notFound();
+  if (isArrival(found)) return found;
+  if (found.quarantinedAt !== undefined || (found.frozen && subject.kind === "anonymous")) throw notFound();
+  return found;
+}
+
+async function uploaded(parts: FindVisibleParts, mxc: Mxc, access: MediaAccess): Promise<Media | undefined> {
+  // Nobody waits for what they would not be shown.
+  if (access.subject.kind === "anonymous" && parts.freezeNewMedia()) return undefined;
+  return await parts.awaitPending(mxc, access);
+}
+
+async function fetched<A extends Arrival>(
+  access: MediaAccess,
+  pull: (request: PullRequest) => Promise<Media | A>,
+): Promise<Media | A | undefined> {
+  const request = pullRequestOf(access);
+  return request && (await pull(request));
+}
+
+/** In whose name and on whose account media of other servers is fetched for this access; `undefined`: it is not. */
+export function pullRequestOf({ subject, fetchFor, waitMs, signal }: MediaAccess): PullRequest | undefined {
+  if (subject.kind !== "user" || !fetchFor) return undefined;
+  const { userId, isRepositoryAdmin } = subject;
+  const who = { kind: "user", userId, exempt: isRepositoryAdmin || subject.isUnlimited === true } as const;
+  return { asking: fetchFor, who, evenIfIgnored: isRepositoryAdmin, waitMs, signal };
+}
+
+/** Whether media was found while it was still on its way to us. */
+export function isArrival<A extends Arrival>(found: Media | A): found is A {
+  return "follow" in found;
+}
+
+function isAdmin(subject: MediaAccess["subject"]): boolean {
+  return subject.kind === "user" && subject.isRepositoryAdmin;
 }
 
 /** The answer for media that does not exist, or must look as if it did not. */

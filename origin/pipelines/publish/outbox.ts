@@ -1,4 +1,5 @@
 import type { Descriptor } from "../../../shared/descriptor.ts";
+import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
@@ -33,7 +34,10 @@ export interface OutboxParts {
  * a crash between the commit and the write loses nothing: the job delivers what a request could not.
  */
 export interface Outbox {
-  /** Delivers these keys now. Throws when the store did not confirm one: the change is then not done yet. */
+  /**
+   * Delivers these keys now. Errors: 503 when the store did not confirm one: the change is made here, and the job goes on
+   * telling the edge of it.
+   */
   deliver(keys: readonly string[]): Promise<void>;
   /** Delivers what is older than `ageMs`, and takes tombstones away whose time is over. Returns how many were delivered. */
   sweep(ageMs: number): Promise<number>;
@@ -77,7 +81,15 @@ export function makeOutbox(parts: OutboxParts): Outbox {
 
   return {
     async deliver(keys) {
-      for (const key of keys) for (const entry of await undeliveredByKey(db, key)) await write(entry);
+      try {
+        for (const key of keys) for (const entry of await undeliveredByKey(db, key)) await write(entry);
+      } catch (cause) {
+        throw new MatrixError("M_UNKNOWN", "Done at the origin, but the edge could not be told yet", {
+          status: 503,
+          retryAfterMs: RETRY_MS,
+          cause,
+        });
+      }
     },
     async sweep(ageMs) {
       const delivered = await deliverDue(ageMs);

@@ -1,6 +1,6 @@
 import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { Mxc } from "../../../shared/mxc.ts";
-import { descriptorKey } from "../../../shared/object_key.ts";
+import { descriptorKey, thumbnailKeyOf } from "../../../shared/object_key.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Database, Queryable } from "../../stores/db/database.ts";
 import { deleteMedia, findMedia, type Media } from "../../stores/db/media.ts";
@@ -27,19 +27,24 @@ export type Purge = (mxc: Mxc, subject: Subject, isServerAdmin: () => Promise<bo
 export function makePurge(parts: PurgeParts): Purge {
   return async function purge(mxc, subject, isServerAdmin) {
     const media = await findMedia(parts.db, mxc);
-    if (!media) return;
-    if (!(await mayDelete(media, subject, isServerAdmin))) throw forbidden();
-    const key = descriptorKey(mxc);
-    await parts.db.transaction((tx) => erase(tx, mxc, key));
-    await parts.edge?.deliver([key]);
+    if (media && !(await mayDelete(media, subject, isServerAdmin))) throw forbidden();
+    const keys = media ? await parts.db.transaction((tx) => erase(tx, mxc)) : [];
+    // Also where it was gone already: an earlier deletion may not have reached the edge yet.
+    await parts.edge?.deliver([descriptorKey(mxc), ...keys]);
   };
 
-  async function erase(tx: Queryable, mxc: Mxc, key: string): Promise<void> {
-    const now = parts.clock();
-    const deleted = await deleteMedia(tx, mxc, now);
-    if (!deleted || !parts.edge) return;
-    const document = { v: 1, gen: deleted.generation, gone: true, at: now } as const;
-    await enqueueOutbox(tx, { key, generation: deleted.generation, document, createdAt: now });
+  /** Returns the keys of the thumbnails that went along. */
+  async function erase(tx: Queryable, mxc: Mxc): Promise<string[]> {
+    const at = parts.clock();
+    const deleted = await deleteMedia(tx, mxc, at);
+    if (!deleted || !parts.edge) return [];
+    const { generation, thumbnails } = deleted;
+    const keys = thumbnails.map((suffix) => thumbnailKeyOf(mxc, suffix));
+    for (const key of [descriptorKey(mxc), ...keys]) {
+      const document = { v: 1, gen: generation, gone: true, at } as const;
+      await enqueueOutbox(tx, { key, generation, document, createdAt: at });
+    }
+    return keys;
   }
 }
 

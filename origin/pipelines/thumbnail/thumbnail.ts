@@ -12,7 +12,8 @@ import type { Database } from "../../stores/db/database.ts";
 import type { Media } from "../../stores/db/media.ts";
 import { findThumbnail, type Thumbnail } from "../../stores/db/thumbnails.ts";
 import type { Domain, FindDatastore } from "../domain.ts";
-import { type FindVisible, type MediaAccess, openBlob } from "../download/find_servable.ts";
+import { type FindVisible, type MediaAccess, openBlob, servableMedia } from "../download/find_servable.ts";
+import type { Restore } from "../download/pull_restore.ts";
 import type { Servable, Served } from "../download/servable.ts";
 import type { Publish } from "../publish/publish.ts";
 import type { MakeThumbnail } from "./generate.ts";
@@ -22,6 +23,7 @@ export interface ThumbnailParts {
   readonly db: Database;
   readonly findVisible: FindVisible;
   readonly datastores: FindDatastore;
+  readonly restore: Restore;
   readonly generate: MakeThumbnail;
   /** Absent where there is no edge. */
   readonly publish: Publish | undefined;
@@ -31,7 +33,11 @@ export interface ThumbnailParts {
 export type FindOrMakeThumbnail = (
   mxc: Mxc,
   request: ThumbnailRequest,
-  options: MediaAccess & { readonly domain: Domain },
+  options: MediaAccess & {
+    readonly domain: Domain;
+    /** The `Accept` header of a client; without, the answer is of the types that everybody takes. */
+    readonly accept?: string | undefined;
+  },
 ) => Promise<Served>;
 
 /**
@@ -43,27 +49,41 @@ export type FindOrMakeThumbnail = (
 export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
   const making = new SingleFlight<Thumbnail>();
 
-  return async function findOrMakeThumbnail(mxc, request, { domain, ...access }) {
+  return async function findOrMakeThumbnail(mxc, request, { domain, accept, ...access }) {
     const media = await parts.findVisible(mxc, access);
-    const spec = pickThumbnail(request, domain.policy.thumbnails);
+    const policy = domain.policy.thumbnails;
+    const spec = pickThumbnail(request, policy, accept);
     const suffix = thumbnailSuffix(spec);
     const thumbnail =
       (await findThumbnail(parts.db, mxc, suffix)) ??
-      (await making.run(`${formatMxc(mxc)} ${suffix}`, () => make(domain, media, spec)));
+      (await making.run(`${formatMxc(mxc)} ${suffix}`, () => make(domain, media, spec, access)));
     const { publish } = parts;
     return {
-      servable: servable(thumbnail, parts.datastores),
+      servable: servable(thumbnail, parts.datastores, policy.preferWebp),
       publish: publish && (() => publish.thumbnail(media, thumbnail, spec)),
     };
   };
 
-  async function make(domain: Domain, media: Media, spec: ThumbnailSpec): Promise<Thumbnail> {
+  async function make(domain: Domain, media: Media, spec: ThumbnailSpec, access: MediaAccess): Promise<Thumbnail> {
     requireThumbnailable(domain, media);
+    if (isRemote(media)) await requireSource(media, access);
     return await parts.generate(domain, media, spec);
+  }
+
+  /** Media of another server whose object is lost heals when it is opened: a byte is enough. */
+  async function requireSource(media: Media, access: MediaAccess): Promise<void> {
+    const source = parts.restore(servableMedia(media, parts.datastores, undefined), media, access);
+    const slice = media.blob.size > 0 ? { offset: 0, length: 1 } : undefined;
+    const bytes = await source.open(slice, access.signal);
+    await bytes?.cancel();
   }
 }
 
-/** Errors: 400 `M_UNKNOWN` for a type that thumbnails are not made of, 413 for a source of too many bytes. */
+function isRemote(media: Media): boolean {
+  return media.userId === undefined;
+}
+
+/** Errors: 400 `M_UNKNOWN` for a type that thumbnails are not made of; for a source of too many bytes 413, and 502 where it is remote. */
 function requireThumbnailable(domain: Domain, media: Media): void {
   const { types, maxSourceBytes } = domain.thumbnails;
   if (!types.has(essence(media.contentType))) {
@@ -71,12 +91,13 @@ function requireThumbnailable(domain: Domain, media: Media): void {
   }
   if (maxSourceBytes > 0 && media.blob.size > maxSourceBytes) {
     throw new MatrixError("M_TOO_LARGE", `Cannot make thumbnails of media larger than ${maxSourceBytes} bytes`, {
+      status: isRemote(media) ? 502 : 413,
       mrErrcode: "M_MEDIA_TOO_LARGE",
     });
   }
 }
 
-function servable(thumbnail: Thumbnail, datastores: FindDatastore): Servable {
+function servable(thumbnail: Thumbnail, datastores: FindDatastore, variesByAccept: boolean | undefined): Servable {
   const { blob } = thumbnail;
   return {
     media: {
@@ -85,6 +106,7 @@ function servable(thumbnail: Thumbnail, datastores: FindDatastore): Servable {
       size: blob.size,
       sha256: blob.sha256,
       created: thumbnail.createdAt,
+      variesByAccept,
     },
     open: (slice, signal) => openBlob(blob, datastores).open(blob.location, slice, signal),
   };

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { copyFile, link, mkdir, open, opendir, rename, rm, stat } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import type { ByteSlice } from "../../../shared/byte_range.ts";
 import type { Datastore, ListedObject, StagedFile } from "./datastore.ts";
 import { fileStream } from "./file_stream.ts";
@@ -38,8 +38,7 @@ class FileDatastore implements Datastore {
     signal.throwIfAborted();
     const made = await mkdir(dirname(path), { recursive: true });
     await flush(file.path);
-    if (!(await linked(file.path, path))) await this.#copy(file.path, location);
-    signal.throwIfAborted();
+    if (!(await linked(file.path, path))) await this.#copy(file.path, path);
     await flushFolders(dirname(path), made === undefined ? dirname(path) : dirname(made));
   }
 
@@ -85,13 +84,13 @@ class FileDatastore implements Datastore {
   }
 
   /** For a staged file on another filesystem: copied aside, so that the object appears whole or not at all. */
-  async #copy(from: string, location: string): Promise<void> {
-    const aside = join(this.stagingFolder, `${location.replaceAll("/", "")}.copy`);
+  async #copy(from: string, to: string): Promise<void> {
+    const aside = join(this.stagingFolder, `${basename(from)}.copy`);
     await mkdir(this.stagingFolder, { recursive: true });
     try {
       await copyFile(from, aside, constants.COPYFILE_FICLONE);
       await flush(aside);
-      await rename(aside, join(this.#folder, location));
+      await rename(aside, to);
     } finally {
       await rm(aside, { force: true });
     }

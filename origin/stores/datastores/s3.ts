@@ -9,6 +9,7 @@ import { listObjects } from "../s3/list_objects.ts";
 import { putObject } from "../s3/put_object.ts";
 import { bucketPlace, makeS3Client, type S3ClientOptions } from "../s3/s3_client.ts";
 import { isAbsent } from "../s3/s3_errors.ts";
+import { watchSilence } from "../s3/silence.ts";
 import type { Datastore, ListedObject, StagedFile } from "./datastore.ts";
 import { objectName } from "./object_name.ts";
 
@@ -70,12 +71,15 @@ class S3Datastore implements Datastore {
   ): Promise<ReadableStream<Uint8Array> | undefined> {
     const range = slice && { Range: `bytes=${slice.offset}-${slice.offset + slice.length - 1}` };
     const command = new GetObjectCommand({ Bucket: this.#options.bucketName, Key: location, ...range });
+    const silence = watchSilence();
     try {
-      const { Body } = await this.#client.send(command, { abortSignal: signal });
+      const { Body } = await this.#client.send(command, { abortSignal: AbortSignal.any([signal, silence.signal]) });
       return bodyStream(Body as Readable, signal);
     } catch (error) {
       if (isAbsent(error)) return undefined;
-      throw error;
+      throw silence.signal.reason ?? error;
+    } finally {
+      silence.stop();
     }
   }
 

@@ -1,31 +1,34 @@
 import type { Readable } from "node:stream";
-
-/** A reader who asks for bytes waits this long for some. One who does not ask may take all the time there is. */
-const SILENCE_MS = 60_000;
+import { SILENCE_MS, watchSilence } from "./silence.ts";
 
 /**
  * The body of an answer as a web stream, read only when asked for. Cancel and abort close the connection.
  *
- * Errors: when the body ends before its announced length, or nothing comes for a minute.
+ * Errors: when the body ends before its announced length, or a reader who asks for bytes gets none for `silenceMs`
+ * milliseconds. One who does not ask may take all the time there is.
  */
-export function bodyStream(body: Readable, signal: AbortSignal): ReadableStream<Uint8Array> {
-  // The client's own limit on silence would also end the connection of a reader who pauses.
-  (body as Readable & { socket?: { setTimeout(ms: number): void } }).socket?.setTimeout(0);
+export function bodyStream(
+  body: Readable,
+  signal: AbortSignal,
+  silenceMs: number = SILENCE_MS,
+): ReadableStream<Uint8Array> {
   const chunks = body.iterator({ destroyOnReturn: true }) as AsyncIterator<Uint8Array>;
   const abort = () => body.destroy(signal.reason as Error);
   signal.addEventListener("abort", abort, { once: true });
   body.once("close", () => signal.removeEventListener("abort", abort));
+  body.on("error", () => undefined); // Also when nobody reads; a reader gets it from the iterator.
   if (signal.aborted) abort();
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const silence = setTimeout(() => body.destroy(new Error("The store stopped sending")), SILENCE_MS);
+        const silence = watchSilence(silenceMs);
+        silence.signal.addEventListener("abort", () => body.destroy(silence.signal.reason));
         try {
           const { done, value } = await chunks.next();
           if (done) controller.close();
           else controller.enqueue(value);
         } finally {
-          clearTimeout(silence);
+          silence.stop();
         }
       },
       cancel() {

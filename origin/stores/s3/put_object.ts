@@ -1,7 +1,8 @@
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { PutObjectCommand, type S3Client, type StorageClass } from "@aws-sdk/client-s3";
 import { Upload } from "@aws-sdk/lib-storage";
 import { isConditionFailed, withRetries } from "./s3_errors.ts";
+import { watchSilence } from "./silence.ts";
 
 /** An object to be stored. `size` in bytes; `open` begins at the first byte each time it is called. */
 export interface NewObject {
@@ -25,17 +26,43 @@ const PARTS_AT_ONCE = 2;
 /** S3 takes 10,000. */
 const MAX_PARTS = 9_000;
 
-/** Stores an object; confirmed by the store when it resolves. */
+/**
+ * Stores an object; confirmed by the store when it resolves.
+ *
+ * Errors: the store's, or that it has gone silent; that of the body, which may also have more or fewer bytes than was said.
+ * Nothing is stored then.
+ */
 export async function putObject(client: S3Client, object: NewObject, signal: AbortSignal): Promise<void> {
   const put = object.inParts && object.size > ONE_PIECE_BYTES ? putInParts : putInOnePiece;
   await withRetries(ATTEMPTS, signal, async () => {
-    const body = await object.open();
+    const silence = watchSilence();
+    // The client would wait for the rest of a body that failed: it must be told to stop.
+    const bodyFailed = new AbortController();
+    const source = await object.open();
+    const body = Readable.from(exactly(source, object.size, silence.heard), { objectMode: false });
+    source.on("error", () => undefined); // It comes out of the body, too.
+    body.on("error", (error) => bodyFailed.abort(error));
     try {
-      await put(client, object, body, signal);
+      await put(client, object, body, AbortSignal.any([signal, bodyFailed.signal, silence.signal]));
+    } catch (error) {
+      throw bodyFailed.signal.reason ?? silence.signal.reason ?? error;
     } finally {
+      silence.stop();
       body.destroy();
+      source.destroy();
     }
   });
+}
+
+async function* exactly(body: Readable, size: number, onChunk: () => void): AsyncGenerator<Uint8Array> {
+  let seen = 0;
+  for await (const chunk of body as AsyncIterable<Uint8Array>) {
+    onChunk();
+    seen += chunk.byteLength;
+    if (seen > size) break;
+    yield chunk;
+  }
+  if (seen !== size) throw new RangeError(`Cannot store a body of ${seen} bytes as one of ${size}`);
 }
 
 async function putInOnePiece(client: S3Client, object: NewObject, body: Readable, signal: AbortSignal): Promise<void> {

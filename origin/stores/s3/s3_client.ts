@@ -15,15 +15,16 @@ export interface S3ClientOptions {
 }
 
 const CONNECT_MS = 5_000;
-/** A connection on which nothing moves for this long is given up. */
-const SILENCE_MS = 60_000;
 /** Slow readers keep a connection each; they must not keep everybody else from the store. */
 const CONNECTIONS = 512;
 /** Cloudflare R2 takes it for its only region, and stores without regions for theirs. */
 const DEFAULT_REGION = "us-east-1";
 const AMAZON = /(^|\.)amazonaws\.com(\.cn)?$/;
 
-/** Makes a client of an S3 store. The caller destroys it. */
+/** Without one of ours the client writes warnings to the console. What goes wrong is thrown, too. */
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** Makes a client of an S3 store. Each call must be given a signal that bounds it. The caller destroys the client. */
 export function makeS3Client(options: S3ClientOptions): S3Client {
   const endpoint = endpointUrl(options);
   const atAmazon = AMAZON.test(endpoint.hostname);
@@ -39,9 +40,11 @@ export function makeS3Client(options: S3ClientOptions): S3Client {
     // Checksums in trailers need chunked uploads of unknown length, which many stores refuse or store as they come.
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
+    // Most stores do not answer "Expect: 100-continue", and each large upload would wait six seconds for it.
+    expectContinueHeader: false,
+    logger: SILENT,
     requestHandler: {
       connectionTimeout: CONNECT_MS,
-      socketTimeout: SILENCE_MS,
       httpAgent: agent,
       httpsAgent: agent,
     },

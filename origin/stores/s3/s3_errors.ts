@@ -26,7 +26,7 @@ export function isTransient(error: unknown): boolean {
   return status === 429 || status === 408 || (status >= 500 && status !== 501);
 }
 
-const NEVER_MENDS = new Set(["AbortError", "CredentialsProviderError", "TypeError"]);
+const NEVER_MENDS = new Set(["AbortError", "CredentialsProviderError", "RangeError", "TypeError"]);
 
 /** Waits before try number `attempt` + 1 (the first is 1): longer each time, at most 2 s, shorter on abort. */
 export async function backOff(attempt: number, signal: AbortSignal): Promise<void> {

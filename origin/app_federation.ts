@@ -1,0 +1,147 @@
+import { randomBytes } from "node:crypto";
+import type { Config } from "./config/schema.ts";
+import { type FederationFetch, makeFederationFetch, type SigningIdentity } from "./matrix/federation_request.ts";
+import { makeFetchMedia } from "./matrix/fetch_media.ts";
+import { HostCircuits } from "./matrix/host_circuits.ts";
+import { makeResolveServer, type ResolveServer } from "./matrix/resolve.ts";
+import { type KeyStore, makeServerKeys, type ServerKeys } from "./matrix/server_keys.ts";
+import { loadSigningIdentity } from "./matrix/signing_identity.ts";
+import type { Dns } from "./net/dns.ts";
+import type { SafeFetch } from "./net/safe_fetch.ts";
+import type { FindDatastore } from "./pipelines/domain.ts";
+import { makePullFailures } from "./pipelines/download/pull_failures.ts";
+import { makePullOnce } from "./pipelines/download/pull_once.ts";
+import { makePullRemote, type PullRemote } from "./pipelines/download/pull_remote.ts";
+import { makePullSlots } from "./pipelines/download/pull_slots.ts";
+import { makeStorePulled } from "./pipelines/download/pull_store.ts";
+import { makePullTurns } from "./pipelines/download/pull_turns.ts";
+import type { Limits } from "./pipelines/limits/limits.ts";
+import type { StoreOnce } from "./pipelines/upload/store_once.ts";
+import type { Clock } from "./platform/clock.ts";
+import type { MakeId } from "./platform/ids.ts";
+import type { Log } from "./platform/log.ts";
+import type { Metrics } from "./platform/metrics.ts";
+import type { HintCache } from "./stores/cache/hint_cache.ts";
+import type { Database } from "./stores/db/database.ts";
+
+/** The part of `app.ts` that speaks with other servers. */
+
+/** How other servers are found and asked, and by which keys they sign. */
+export interface Federation {
+  readonly resolve: ResolveServer;
+  readonly federationFetch: FederationFetch;
+  readonly serverKeys: ServerKeys;
+}
+
+/** What asking other servers needs. */
+export interface FederationParts {
+  readonly clock: Clock;
+  readonly safeFetch: SafeFetch;
+  readonly srv: Dns["srv"];
+  readonly hints: HintCache;
+}
+
+/** What fetching their media needs. */
+export interface PullingParts extends Omit<FederationParts, "srv" | "hints"> {
+  readonly db: Database;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limits: Limits;
+  readonly storeOnce: StoreOnce;
+  readonly datastores: FindDatastore;
+  readonly makeTemporaryId: MakeId;
+  readonly federationFetch: FederationFetch;
+}
+
+/** Fetching the media of other servers. */
+export interface Pulling {
+  readonly pullRemote: PullRemote;
+  /** Ends what is under way, and resolves when it has ended. */
+  close(): Promise<void>;
+}
+
+const PULLED_CHANNEL = "mxcdn_pulled";
+const KEYS_HINT_MS = 7 * 24 * 60 * 60_000;
+const WAITING_PULLS = 1_000;
+const SLOT_WAIT_MS = 30_000;
+const PATIENCE_MS = 5 * 60_000;
+const STORE_MS = 10 * 60_000;
+const LEASE_MS = 20_000;
+const RECHECK_MS = 2_000;
+
+/**
+ * The identities of all homeservers that have a signing key. Throws an Error that names the homeserver and the file of a key that
+ * cannot be used.
+ */
+export async function loadIdentities(config: Config): Promise<Map<string, SigningIdentity>> {
+  const identities = new Map<string, SigningIdentity>();
+  for (const { name, signingKeyPath } of config.domains.values()) {
+    if (signingKeyPath === "") continue;
+    const identity = await loadSigningIdentity(signingKeyPath, name).catch((cause: Error) => {
+      throw new Error(`Cannot use the signing key of ${name}, ${signingKeyPath}: ${cause.message}`, { cause });
+    });
+    identities.set(name, identity);
+  }
+  return identities;
+}
+
+/** Makes what other servers are asked with. */
+export function makeFederation({ federation }: Config, parts: FederationParts): Federation {
+  const { clock, safeFetch } = parts;
+  const resolve = makeResolveServer({ safeFetch, srv: parts.srv, clock, random: Math.random });
+  const circuits = new HostCircuits({ failures: federation.backoffAt, clock });
+  const federationFetch = makeFederationFetch({ safeFetch, resolve, circuits, clock });
+  const serverKeys = makeServerKeys({ federationFetch, clock, store: keyStore(parts.hints) });
+  return { resolve, federationFetch, serverKeys };
+}
+
+/** Makes what fetches media, with the news that the processes tell each other of it. */
+export async function makePulling({ federation, downloads }: Config, parts: PullingParts): Promise<Pulling> {
+  const { db, clock, log, datastores } = parts;
+  const closing = new AbortController();
+  const failures = makePullFailures({ clock, keepMs: downloads.failureCacheMinutes * 60_000 });
+  const turns = makePullTurns({
+    db,
+    clock,
+    log,
+    holder: randomBytes(12).toString("hex"),
+    channel: PULLED_CHANNEL,
+    leaseMs: LEASE_MS,
+    recheckMs: RECHECK_MS,
+  });
+  const pullOnce = makePullOnce({
+    ...parts,
+    fetchMedia: makeFetchMedia({ ...parts, ignoredHosts: federation.ignoredHosts }),
+    turns,
+    slots: makePullSlots({ workers: downloads.numWorkers, waiting: WAITING_PULLS, waitMs: SLOT_WAIT_MS }),
+    failures,
+    store: makeStorePulled({ clock, storeOnce: parts.storeOnce, datastores, deadlineMs: STORE_MS }),
+    patienceMs: PATIENCE_MS,
+    closing: closing.signal,
+  });
+  const pullRemote = makePullRemote({ clock, pullOnce, failures });
+  const unlisten = await db.listen(PULLED_CHANNEL, (payload) => {
+    const news = turns.heard(payload);
+    if (news.failure) failures.note(news.uri, news.failure);
+  });
+  return {
+    pullRemote,
+    async close() {
+      closing.abort(new Error("the service is being stopped"));
+      await pullRemote.idle();
+      await unlisten();
+    },
+  };
+}
+
+/** Keys that one process has fetched and checked, for the others. */
+function keyStore(hints: HintCache): KeyStore {
+  const keyOf = (serverName: string) => `server_keys:${serverName}`;
+  return {
+    async read(serverName) {
+      const bytes = await hints.get(keyOf(serverName));
+      return bytes && JSON.parse(Buffer.from(bytes).toString());
+    },
+    write: (keySet) => hints.set(keyOf(keySet.serverName), JSON.stringify(keySet), KEYS_HINT_MS),
+  };
+}

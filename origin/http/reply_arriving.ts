@@ -1,0 +1,52 @@
+import { Readable } from "node:stream";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { answerArriving } from "../../shared/media_answer.ts";
+import type { Arriving } from "../pipelines/download/servable.ts";
+import type { Charge } from "../pipelines/limits/limits.ts";
+import { holdLast, type ReplyOptions } from "./reply_media.ts";
+import { headerOf } from "./request_context.ts";
+import { writeBody } from "./write.ts";
+
+/**
+ * Whether the answer to a request may begin before the media is here to its end. A part of it or its headers alone cannot, since
+ * its length is not known; nor an answer that could not be told from a shorter one where the connection breaks (HTTP/1.0).
+ */
+export function mayArrive(request: FastifyRequest): boolean {
+  const isWhole = request.method === "GET" && headerOf(request, "range") === undefined;
+  return isWhole && request.raw.httpVersionMajor * 10 + request.raw.httpVersionMinor >= 11;
+}
+
+/**
+ * Passes media of another server on as it comes. Where its length was not announced the answer is chunked. A body that turns out
+ * wrong breaks the connection, so that nobody takes what came of it for the whole.
+ */
+export async function replyArriving(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { media, bytes, isCharged }: Arriving,
+  { published, charge }: Pick<ReplyOptions, "published" | "charge">,
+): Promise<void> {
+  const { signal } = request.context;
+  const charged = isCharged
+    ? undefined
+    : await charge(media.announcedBytes ?? 1).catch(async (error) => {
+        await bytes.cancel();
+        throw error;
+      });
+  const body = Readable.fromWeb(bytes as import("node:stream/web").ReadableStream, { signal });
+  const held = published ? holdLast(body, published) : body;
+  await writeBody(reply, 200, answerArriving(media), Readable.from(counted(held, charged), { objectMode: false }));
+}
+
+/** Settles the charge by what was really taken. */
+async function* counted(source: AsyncIterable<Uint8Array>, charge: Charge | undefined): AsyncGenerator<Uint8Array> {
+  let taken = 0;
+  try {
+    for await (const chunk of source) {
+      taken += chunk.byteLength;
+      yield chunk;
+    }
+  } finally {
+    await charge?.settle(taken);
+  }
+}

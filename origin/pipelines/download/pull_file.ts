@@ -1,0 +1,160 @@
+import { createHash } from "node:crypto";
+import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Ingested } from "../upload/ingest.ts";
+
+const CHUNK = 128 * 1024;
+
+/** Where to put the bytes; `announcedBytes`: how many its sender said there will be. */
+export interface PullFileOptions {
+  readonly folder: string;
+  readonly makeId: () => string;
+  readonly announcedBytes: number | undefined;
+}
+
+/**
+ * A temporary file that is written by one and read by any number meanwhile, each at its own pace: the file is what they share,
+ * so nobody who reads slowly holds back the writer or another reader, and no bytes pile up in memory.
+ *
+ * Readers end only when the body is known to be whole; when it turns out wrong their streams fail. Where its length was
+ * announced, the last byte is kept back until then.
+ */
+export class PullFile {
+  readonly #path: string;
+  readonly #handle: FileHandle;
+  readonly #announcedBytes: number | undefined;
+  readonly #hash = createHash("sha256");
+  #written = 0;
+  #ended: { readonly error: unknown } | "open" | "whole" = "open";
+  #users = 1;
+  #news = Promise.withResolvers<void>();
+
+  private constructor(path: string, handle: FileHandle, announcedBytes: number | undefined) {
+    this.#path = path;
+    this.#handle = handle;
+    this.#announcedBytes = announcedBytes;
+  }
+
+  /** Makes an empty one. */
+  static async create({ folder, makeId, announcedBytes }: PullFileOptions): Promise<PullFile> {
+    await mkdir(folder, { recursive: true });
+    const path = join(folder, `${makeId()}.part`);
+    return new PullFile(path, await open(path, "wx+", 0o600), announcedBytes);
+  }
+
+  /** How many bytes were written. */
+  get size(): number {
+    return this.#written;
+  }
+
+  /** Writes the next bytes. */
+  async append(chunk: Uint8Array): Promise<void> {
+    this.#hash.update(chunk);
+    for (let done = 0; done < chunk.byteLength; ) {
+      const { bytesWritten } = await this.#handle.write(chunk, done, chunk.byteLength - done, this.#written);
+      done += bytesWritten;
+      this.#written += bytesWritten;
+    }
+    this.#tell();
+  }
+
+  /** Says that this was all of it: readers come to their end. `dispose` removes the file; who reads, reads on. */
+  finish(): Ingested {
+    this.#end("whole");
+    return {
+      path: this.#path,
+      size: this.#written,
+      sha256: this.#hash.digest("hex"),
+      dispose: () => this.#dispose(),
+    };
+  }
+
+  /** Says that the body is wrong: every reader's stream fails with `error`, and the file is removed. */
+  async fail(error: unknown): Promise<void> {
+    if (this.#ended !== "open") return;
+    this.#end({ error });
+    await this.#dispose();
+  }
+
+  /** The bytes from the first to the last, as they come. `undefined`: too late, the file is gone. */
+  follow(signal: AbortSignal): ReadableStream<Uint8Array> | undefined {
+    if (this.#users === 0) return undefined;
+    this.#users += 1;
+    let position = 0;
+    let left = false;
+    const leave = async () => {
+      if (left) return;
+      left = true;
+      signal.removeEventListener("abort", onAbort);
+      await this.#release();
+    };
+    let onAbort = () => {};
+    return new ReadableStream<Uint8Array>(
+      {
+        start(controller) {
+          onAbort = () => {
+            controller.error(signal.reason);
+            leave().catch(() => undefined);
+          };
+          signal.addEventListener("abort", onAbort, { once: true });
+          if (signal.aborted) onAbort();
+        },
+        pull: async (controller) => {
+          try {
+            const chunk = await this.#next(position, () => left);
+            if (left) return;
+            position += chunk?.byteLength ?? 0;
+            if (chunk) controller.enqueue(chunk);
+            else await leave().then(() => controller.close());
+          } catch (error) {
+            await leave();
+            throw error;
+          }
+        },
+        cancel: leave,
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** The bytes at `position`, once there are some; `undefined` at the end, or when the reader has left. */
+  async #next(position: number, hasLeft: () => boolean): Promise<Uint8Array | undefined> {
+    while (position >= this.#readable()) {
+      if (this.#ended === "whole") return undefined;
+      if (this.#ended !== "open") throw this.#ended.error;
+      await this.#news.promise;
+      if (hasLeft()) return undefined;
+    }
+    const length = Math.min(CHUNK, this.#readable() - position);
+    const { bytesRead, buffer } = await this.#handle.read(Buffer.allocUnsafeSlow(length), 0, length, position);
+    if (bytesRead === 0) throw new Error("Cannot read on: the file is shorter than it was");
+    return buffer.subarray(0, bytesRead);
+  }
+
+  /** How far readers may go. */
+  #readable(): number {
+    if (this.#ended === "whole" || this.#announcedBytes === undefined) return this.#written;
+    return Math.min(this.#written, this.#announcedBytes - 1);
+  }
+
+  #end(how: { readonly error: unknown } | "whole"): void {
+    if (this.#ended === "open") this.#ended = how;
+    this.#tell();
+  }
+
+  #tell(): void {
+    const { resolve } = this.#news;
+    this.#news = Promise.withResolvers<void>();
+    resolve();
+  }
+
+  async #dispose(): Promise<void> {
+    await rm(this.#path, { force: true });
+    await this.#release();
+  }
+
+  async #release(): Promise<void> {
+    this.#users -= 1;
+    if (this.#users === 0) await this.#handle.close();
+  }
+}

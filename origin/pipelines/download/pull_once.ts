@@ -1,0 +1,217 @@
+import { MatrixError, toMatrixError } from "../../../shared/matrix_error.ts";
+import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
+import type { FetchMedia, RemoteMedia } from "../../matrix/fetch_media.ts";
+import { malformed } from "../../matrix/remote_error.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { MakeId } from "../../platform/ids.ts";
+import type { Log } from "../../platform/log.ts";
+import type { Metrics } from "../../platform/metrics.ts";
+import type { Datastore } from "../../stores/datastores/datastore.ts";
+import type { Database } from "../../stores/db/database.ts";
+import { findMedia, type Media } from "../../stores/db/media.ts";
+import type { Domain } from "../domain.ts";
+import type { Limits } from "../limits/limits.ts";
+import type { Counted } from "../limits/subject.ts";
+import type { Ingested } from "../upload/ingest.ts";
+import { openPullBudget } from "./pull_budget.ts";
+import { type PullFailure, type PullFailures, toError } from "./pull_failures.ts";
+import { PullFile } from "./pull_file.ts";
+import type { PullSlots } from "./pull_slots.ts";
+import type { StorePulled } from "./pull_store.ts";
+import type { PullNews, PullTurn, PullTurns } from "./pull_turns.ts";
+
+/** What {@link makePullOnce} needs. Times in milliseconds. */
+export interface PullOnceParts {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, "mediaFetched">;
+  readonly makeTemporaryId: MakeId;
+  readonly fetchMedia: FetchMedia;
+  readonly limits: Pick<Limits, "chargeFetch">;
+  readonly turns: PullTurns;
+  readonly slots: PullSlots;
+  readonly failures: PullFailures;
+  readonly store: StorePulled;
+  /** How long somebody else's fetch is waited for. */
+  readonly patienceMs: number;
+  /** Ends everything that is under way. */
+  readonly closing: AbortSignal;
+}
+
+/** On whose behalf a media is fetched. */
+export interface PullOrder {
+  readonly asking: Domain;
+  readonly who: Counted;
+  /** How long the other server may wait for media that is not uploaded yet. */
+  readonly waitMs: number;
+  /** Also from a server of `federation.ignoredHosts`. */
+  readonly evenIfIgnored: boolean;
+  /** Recorded media whose object is gone: only its bytes are wanted. */
+  readonly lost?: Media | undefined;
+}
+
+/** A media that has begun to come: what it is, and its bytes as they arrive. */
+export interface PullHead {
+  readonly contentType: string;
+  readonly fileName: string | undefined;
+  readonly announcedBytes: number | undefined;
+  readonly file: PullFile;
+}
+
+/** One fetch that is under way in this process. Both promises may be left alone: what they reject with was dealt with. */
+export interface Pull {
+  readonly order: PullOrder;
+  /** Its head, or the whole media where there was nothing to fetch. */
+  readonly head: Promise<PullHead | Media>;
+  /** The media, once it is stored and recorded. */
+  readonly stored: Promise<Media>;
+}
+
+/** Begins to fetch a media of another server: see {@link makePullOnce}. */
+export type PullOnce = (mxc: Mxc, order: PullOrder) => Pull;
+
+const IDLE_MS = 30_000;
+/** In place of `downloads.maxBytes: 0`. */
+const NO_LIMIT_BYTES = 2 ** 50;
+
+/**
+ * One fetch from its beginning to its end: wait for the turn among all processes (another may have it, and then there is nothing
+ * left to do), for a place among the workers, ask the other server, take the bytes in, store them, record the media, tell the
+ * others. It goes on whoever leaves; nothing is recorded of a body that is not whole.
+ *
+ * Errors: those of `FetchMedia`; 429 where the budget of bytes is used up; 503 where too much is being fetched.
+ */
+export function makePullOnce(parts: PullOnceParts): PullOnce {
+  const { db, failures, turns } = parts;
+
+  return (mxc, order) => {
+    const head = Promise.withResolvers<PullHead | Media>();
+    const stored = pull(mxc, order, head.resolve);
+    stored.then(head.resolve, head.reject);
+    head.promise.catch(() => undefined);
+    return { order, head: head.promise, stored };
+  };
+
+  async function pull(mxc: Mxc, order: PullOrder, onHead: (head: PullHead) => void): Promise<Media> {
+    const news = turns.listen(mxc);
+    try {
+      const turn = await myTurn(mxc, order, news);
+      return "end" in turn ? await pullInTurn(mxc, order, turn, onHead) : turn;
+    } finally {
+      news.stop();
+    }
+  }
+
+  /** The turn; or the media, where another process has fetched it. */
+  async function myTurn(mxc: Mxc, order: PullOrder, news: PullNews): Promise<PullTurn | Media> {
+    const patience = AbortSignal.any([AbortSignal.timeout(parts.patienceMs), parts.closing]);
+    for (let waited = false; ; waited = true) {
+      const turn = await turns.take(mxc);
+      // Only now: another process may have been about to record it before.
+      const present = order.lost && !waited ? undefined : await findMedia(db, mxc);
+      if (present) await turn?.end(undefined);
+      const settled = present ?? turn;
+      if (settled) return settled;
+      const failure = await news.next(patience).catch(() => {
+        throw new MatrixError("M_UNKNOWN", "The remote server did not answer in time", { status: 504 });
+      });
+      if (failure && concerns(failure, order)) throw toError(failure);
+    }
+  }
+
+  async function pullInTurn(
+    mxc: Mxc,
+    order: PullOrder,
+    turn: PullTurn,
+    onHead: (head: PullHead) => void,
+  ): Promise<Media> {
+    let failure: PullFailure | undefined;
+    try {
+      const media = await parts.slots(mxc.serverName, () => fetchAndStore(mxc, order, onHead));
+      parts.metrics.mediaFetched("stored");
+      return media;
+    } catch (thrown) {
+      const error = toMatrixError(thrown);
+      failure = noted(mxc, order, error);
+      throw error;
+    } finally {
+      await turn.end(failure).catch((error) => parts.log.warn({ error }, "cannot give back the turn to fetch a media"));
+    }
+  }
+
+  function noted(mxc: Mxc, { asking }: PullOrder, error: MatrixError): PullFailure {
+    const uri = formatMxc(mxc);
+    const failure = failures.describe(asking.serverName, error);
+    failures.note(uri, failure);
+    parts.metrics.mediaFetched(error.errcode === "M_NOT_FOUND" ? "absent" : "failed");
+    const { errcode, status } = error;
+    parts.log.info({ mxc: uri, asking: asking.serverName, errcode, status, error }, "cannot fetch media");
+    return failure;
+  }
+
+  async function fetchAndStore(mxc: Mxc, order: PullOrder, onHead: (head: PullHead) => void): Promise<Media> {
+    const { asking, waitMs, evenIfIgnored } = order;
+    const timeoutMs = asking.federation.timeoutMs + waitMs;
+    const remote = await parts.fetchMedia(mxc, {
+      as: asking.federation.signAs,
+      maxBytes: asking.downloads.maxBytes || NO_LIMIT_BYTES,
+      timeoutMs,
+      idleTimeoutMs: Math.min(IDLE_MS, timeoutMs),
+      waitMs,
+      evenIfIgnored,
+      signal: parts.closing,
+    });
+    const datastore = await asking.datastoreFor("remote_media").catch(async (error) => {
+      await remote.body.cancel();
+      throw error;
+    });
+    const received = await receive(remote, order, datastore, onHead);
+    try {
+      return await parts.store(mxc, { order, received, remote, datastore });
+    } finally {
+      await received.dispose();
+    }
+  }
+
+  async function receive(
+    remote: RemoteMedia,
+    { asking, who }: PullOrder,
+    { stagingFolder }: Datastore,
+    onHead: (head: PullHead) => void,
+  ): Promise<Ingested> {
+    const { size: announcedBytes, contentType, fileName } = remote;
+    const payer = { who, homeserver: asking.serverName };
+    const budget = await openPullBudget(parts.limits, payer, announcedBytes).catch(async (error) => {
+      await remote.body.cancel();
+      throw error;
+    });
+    const file = await PullFile.create({ folder: stagingFolder, makeId: parts.makeTemporaryId, announcedBytes });
+    onHead({ contentType, fileName, announcedBytes, file });
+    try {
+      for await (const chunk of remote.body) {
+        await budget.spend(chunk.byteLength);
+        await file.append(chunk);
+      }
+      if (announcedBytes !== undefined && file.size !== announcedBytes) throw lengthLied(announcedBytes, file.size);
+      return file.finish();
+    } catch (error) {
+      await file.fail(error);
+      throw error;
+    } finally {
+      await budget.settle();
+    }
+  }
+}
+
+/**
+ * Whether the failure of a fetch is that of everybody who waited for it: not where another of our servers asked, which may be
+ * let in less, nor where a budget that is somebody else's was used up.
+ */
+export function concerns(failure: { readonly asking: string; readonly status: number }, order: PullOrder): boolean {
+  return failure.asking === order.asking.serverName && failure.status !== 429;
+}
+
+function lengthLied(announced: number, sent: number): MatrixError {
+  return malformed(new Error(`announced ${announced} bytes, sent ${sent}`));
+}

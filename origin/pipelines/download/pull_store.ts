@@ -1,0 +1,83 @@
+import { MatrixError } from "../../../shared/matrix_error.ts";
+import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
+import type { RemoteMedia } from "../../matrix/fetch_media.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Datastore } from "../../stores/datastores/datastore.ts";
+import { doomIfUnreferenced } from "../../stores/db/blobs.ts";
+import type { Queryable } from "../../stores/db/database.ts";
+import { findMedia, insertMedia, type Media } from "../../stores/db/media.ts";
+import type { FindDatastore } from "../domain.ts";
+import type { Ingested } from "../upload/ingest.ts";
+import type { StoreOnce } from "../upload/store_once.ts";
+import type { PullOrder } from "./pull_once.ts";
+
+/** What {@link makeStorePulled} needs. `deadlineMs`: how long storing one body may take. */
+export interface StorePulledParts {
+  readonly clock: Clock;
+  readonly storeOnce: StoreOnce;
+  readonly datastores: FindDatastore;
+  readonly deadlineMs: number;
+}
+
+/** A body that was fetched whole, with what its server said of it. */
+export interface Pulled {
+  readonly order: PullOrder;
+  readonly received: Ingested;
+  readonly remote: Pick<RemoteMedia, "contentType" | "fileName">;
+  readonly datastore: Datastore;
+}
+
+/** Stores and records a media of another server: see {@link makeStorePulled}. */
+export type StorePulled = (mxc: Mxc, pulled: Pulled) => Promise<Media>;
+
+/**
+ * Stores a fetched body like any other and records the media: nobody's, and frozen as new media is at this time, however old it
+ * may be where it comes from (Client-Server API, the freeze). Whoever records it second gets the first one's.
+ *
+ * Where only the lost object of a recorded media was wanted, the same bytes are put back in its place.
+ */
+export function makeStorePulled(parts: StorePulledParts): StorePulled {
+  return async function storePulled(mxc, { order, received, remote, datastore }) {
+    const signal = AbortSignal.timeout(parts.deadlineMs);
+    if (order.lost) return await putBack(order.lost, received, signal);
+    return await parts.storeOnce(received, {
+      datastore: async () => datastore,
+      signal,
+      record: (tx) => record(tx, mxc, order, received.sha256, remote),
+    });
+  };
+
+  async function record(
+    tx: Queryable,
+    mxc: Mxc,
+    { asking }: PullOrder,
+    sha256: string,
+    { contentType, fileName }: Pick<RemoteMedia, "contentType" | "fileName">,
+  ): Promise<Media> {
+    const createdAt = parts.clock();
+    const frozen = asking.freezeNewMedia;
+    const media = { ...mxc, sha256, contentType, uploadName: fileName, userId: undefined, createdAt, frozen };
+    const recorded = await insertMedia(tx, media);
+    if (recorded) return recorded;
+    await doomIfUnreferenced(tx, [sha256], createdAt);
+    const present = await findMedia(tx, mxc);
+    if (!present) throw new Error(`Cannot record ${formatMxc(mxc)}: it is there, and it is not`);
+    return present;
+  }
+
+  async function putBack(lost: Media, received: Ingested, signal: AbortSignal): Promise<Media> {
+    const { blob } = lost;
+    if (received.sha256 !== blob.sha256) {
+      throw new MatrixError("M_UNKNOWN", "The remote media is not what it was any more", {
+        status: 502,
+        cause: new Error(
+          `the object of ${formatMxc(lost)} is lost, and its server now sends other bytes: delete it here`,
+        ),
+      });
+    }
+    const datastore = parts.datastores(blob.datastoreId);
+    if (!datastore) throw new Error(`the configuration has no datastore "${blob.datastoreId}"`);
+    await datastore.put(blob.location, received, signal);
+    return lost;
+  }
+}

@@ -1,0 +1,83 @@
+import { MatrixError } from "./matrix_error.ts";
+import { isSigningKeyId, type SigningKey } from "./sign_json.ts";
+import { type FederationRequest, parseXMatrix, verifyRequest, type XMatrix } from "./x_matrix.ts";
+
+/** Who sent a federation request, by its own word: believed only once the signatures are verified. */
+export interface ServerCredentials {
+  /** Server that sent it. */
+  readonly origin: string;
+  /** Server it was meant for; absent where an old server leaves it out. */
+  readonly destination: string | undefined;
+  /** At least one, all of the same two servers and with keys of an algorithm that we know. */
+  readonly signatures: readonly XMatrix[];
+}
+
+/** Longest header, in characters, and how many signatures one request may carry: none needs more than one or two. */
+const MAX_HEADER = 8_192;
+const MAX_SIGNATURES = 8;
+
+/**
+ * Reads the `Authorization` headers of a federation request, each as it came or several joined by commas. There may be more than
+ * one X-Matrix header; they must agree on who asks whom (MSC4029). Headers of other schemes say nothing here.
+ *
+ * Errors: 401 `M_UNAUTHORIZED` where there is none, one is malformed, they disagree, or no key is of a known algorithm.
+ */
+export function readServerCredentials(headers: readonly string[]): ServerCredentials {
+  const texts = headers.flatMap(splitHeader).filter((text) => /^x-matrix(?: |$)/i.test(text));
+  if (texts.length === 0) throw unauthorized("Cannot answer without an X-Matrix signature");
+  if (texts.length > MAX_SIGNATURES) throw unauthorized("Too many X-Matrix signatures");
+  const all = texts.map(parse);
+  const { origin, destination } = all[0] as XMatrix;
+  if (all.some((one) => one.origin !== origin || one.destination !== destination)) {
+    throw unauthorized("The X-Matrix signatures are of different servers");
+  }
+  const signatures = all.filter((one) => isSigningKeyId(one.key));
+  if (signatures.length === 0) throw unauthorized("The algorithm of the signing key is not known");
+  return { origin, destination, signatures };
+}
+
+/**
+ * Verifies every signature of a request. `findKey` finds the key under which the origin signs requests at this moment.
+ *
+ * Errors: 401 `M_UNAUTHORIZED` for a key that the origin does not have and a signature that is wrong; whatever `findKey` throws.
+ */
+export async function verifySignatures(
+  request: FederationRequest,
+  credentials: ServerCredentials,
+  findKey: (keyId: string) => Promise<SigningKey | undefined>,
+): Promise<void> {
+  for (const signature of credentials.signatures) {
+    const key = await findKey(signature.key);
+    if (!key) throw unauthorized("The signing key is none that the requesting server has at present");
+    if (!(await verifyRequest(request, signature, key))) throw unauthorized("The signature of the request is wrong");
+  }
+}
+
+/** The answer to a federation request that is not proven to come from whom it says. */
+export function unauthorized(message: string): MatrixError {
+  return new MatrixError("M_UNAUTHORIZED", message);
+}
+
+function parse(text: string): XMatrix {
+  const parsed = parseXMatrix(text);
+  if (!parsed) throw unauthorized("Cannot read the X-Matrix header");
+  return parsed;
+}
+
+/** Takes apart what a server or proxy between has joined: a comma outside quotes with another `X-Matrix ` behind it. */
+function splitHeader(header: string): string[] {
+  if (header.length > MAX_HEADER) throw unauthorized("Cannot read an Authorization header as long as this");
+  const texts: string[] = [];
+  let start = 0;
+  let quoted = false;
+  for (let at = 0; at < header.length; at += 1) {
+    const char = header[at];
+    if (char === '"') quoted = !quoted;
+    else if (char === "\\" && quoted) at += 1;
+    else if (char === "," && !quoted && /^[ \t]*x-matrix /i.test(header.slice(at + 1, at + 33))) {
+      texts.push(header.slice(start, at).trim());
+      start = at + 1;
+    }
+  }
+  return [...texts, header.slice(start).trim()];
+}

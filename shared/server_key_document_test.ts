@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type DomainDocument, parseDomainDocument, parseServerKeyDocument } from "./server_key_document.ts";
+
+const KEY = { v: 1, gen: 3, server_name: "a.example:8448", key_id: "ed25519:1", key: "AAAA", valid_until: 5 } as const;
+const DOMAIN: DomainDocument = {
+  v: 1,
+  gen: 3,
+  server_name: "a.example",
+  policy: {
+    thumbnails: { sizes: [], dynamicSizing: false, defaultAnimated: false, allowAnimated: true },
+    openRangeMaxBytes: 0,
+  },
+  exp: 5,
+};
+
+test("a document is read as it was written", () => {
+  assert.deepEqual(parseServerKeyDocument(JSON.stringify(KEY)), KEY);
+  assert.deepEqual(parseDomainDocument(JSON.stringify(DOMAIN)), DOMAIN);
+});
+
+test("what is no document of this version is as good as absent", () => {
+  for (const changed of [{ v: 2 }, { gen: -1 }, { server_name: "a b" }, { valid_until: "5", exp: "5" }, { gen: 1.5 }]) {
+    assert.equal(parseServerKeyDocument(JSON.stringify({ ...KEY, ...changed })), undefined);
+    assert.equal(parseDomainDocument(JSON.stringify({ ...DOMAIN, ...changed })), undefined);
+  }
+  for (const text of ["", "{", "null", "[]"]) {
+    assert.equal(parseServerKeyDocument(text), undefined);
+    assert.equal(parseDomainDocument(text), undefined);
+  }
+});

@@ -1,0 +1,178 @@
+import { posix } from "node:path";
+import { type Import, readImports, withoutComments } from "./read_imports.ts";
+
+/** The source files of the house, by their path from its top. */
+export type House = ReadonlyMap<string, string>;
+
+/**
+ * Which rooms a room may import from, beside itself. `origin/app` is `origin/app*.ts`: the composition root. What is not
+ * named here is no room.
+ */
+const LOW = ["shared", "origin/platform"];
+const MIDDLE = [...LOW, "origin/net", "origin/imaging", "origin/stores", "origin/matrix"];
+const ARROWS: Readonly<Record<string, readonly string[]>> = {
+  shared: [],
+  edge: ["shared"],
+  "origin/platform": ["shared"],
+  "origin/net": LOW,
+  "origin/imaging": LOW,
+  "origin/stores": LOW,
+  "origin/matrix": [...LOW, "origin/net"],
+  "origin/pipelines": MIDDLE,
+  "origin/http": [...MIDDLE, "origin/pipelines"],
+  "origin/jobs": [...MIDDLE, "origin/pipelines"],
+  "origin/cli": [...MIDDLE, "origin/pipelines"],
+  "origin/config": ["shared"],
+  // Beside running the tiers, it holds what `mxcdn <command>` does: the forms of key files are known to `matrix`.
+  "origin/launch": ["shared", "origin/config", "origin/matrix"],
+  "origin/app": [...MIDDLE, "origin/pipelines", "origin/http", "origin/jobs", "origin/config"],
+  "origin/main.ts": ["origin/app", "origin/config", "origin/launch"],
+  "origin/cli.ts": ["origin/main.ts", "origin/cli", "origin/config", "origin/launch"],
+};
+
+/** The only places that may import a library. */
+const DOORS: Readonly<Record<string, readonly string[]>> = {
+  fastify: ["origin/http/", "origin/app"],
+  pg: ["origin/stores/db/"],
+  "@electric-sql/pglite": ["origin/stores/db/"],
+  ioredis: ["origin/stores/cache/"],
+  "@aws-sdk/client-s3": ["origin/stores/"],
+  "@aws-sdk/lib-storage": ["origin/stores/"],
+  sharp: ["origin/imaging/"],
+  "itty-router": ["edge/app.ts"],
+  "prom-client": ["origin/platform/metrics.ts"],
+  undici: ["origin/net/"],
+  pino: ["origin/platform/log.ts"],
+  yaml: ["origin/config/"],
+  commander: ["origin/launch/", "origin/cli", "origin/main.ts"],
+  aws4fetch: ["edge/store.ts"],
+  miniflare: ["origin/launch/"],
+  wrangler: ["origin/launch/"],
+  esbuild: ["origin/launch/"],
+};
+
+/** Scripts that are processes of their own may have a state of their own; so may the Worker's isolate. */
+const OWN_STATE = ["edge/main.ts", "origin/launch/edge_keeper.ts", "origin/imaging/decoder_process.ts"];
+const MAY_READ_ENVIRONMENT = ["origin/main.ts", "origin/cli.ts", "origin/launch/"];
+const TOP_ROOMS = new Set(["shared", "edge", "origin", "migrations", "test"]);
+
+/** Says what breaks the plan of the house; nothing where it is kept. */
+export function findBreaches(house: House): string[] {
+  const rooms = [...house].filter(([path]) => !path.startsWith("test/"));
+  return [
+    ...misplaced(house),
+    ...rooms.flatMap(([path, text]) => [...imports(house, path, text), ...manners(path, text)]),
+    ...circles(new Map(rooms.filter(([path]) => !path.endsWith("_test.ts")))),
+  ];
+}
+
+function roomOf(path: string): string | undefined {
+  if (/^origin\/app\w*\.ts$/.test(path)) return "origin/app";
+  return Object.keys(ARROWS).find((room) => path === room || path.startsWith(`${room}/`));
+}
+
+function misplaced(house: House): string[] {
+  return [...house.keys()].flatMap((path) => {
+    const top = path.split("/")[0] ?? "";
+    if (!TOP_ROOMS.has(top)) return [`${path}: there is no room for it at the top`];
+    if (top === "test" || top === "migrations" || roomOf(path) !== undefined) return [];
+    return [`${path}: stands in no room`];
+  });
+}
+
+function imports(house: House, path: string, text: string): string[] {
+  const room = roomOf(path) ?? "";
+  return readImports(text).flatMap((one) => {
+    const at = `${path}:${one.line}`;
+    if (one.from.startsWith(".")) return relativeImport(house, path, room, one, at);
+    return library(path, room, one.from, at);
+  });
+}
+
+function relativeImport(house: House, path: string, room: string, { from }: Import, at: string): string[] {
+  const target = posix.join(posix.dirname(path), from);
+  const isTest = path.endsWith("_test.ts");
+  if (!from.endsWith(".ts") && !from.endsWith(".json")) return [`${at}: ${from} must be imported with its literal .ts`];
+  if (from.endsWith(".ts") && !house.has(target)) return [`${at}: ${from} is not there`];
+  if (isTest && /^test\/(support|vectors)\//.test(target)) return [];
+  const other = roomOf(target);
+  if (other === undefined) return [`${at}: ${room} may not import from outside the rooms (${target})`];
+  const allowed = other === room || (ARROWS[room] ?? []).includes(other);
+  return allowed ? [] : [`${at}: ${room} may not import from ${other}`];
+}
+
+function library(path: string, room: string, from: string, at: string): string[] {
+  const isTest = path.endsWith("_test.ts");
+  if (from.startsWith("node:")) {
+    const outside = (room === "shared" || room === "edge") && !isTest;
+    return outside ? [`${at}: ${room} may not import ${from}`] : [];
+  }
+  if (from.startsWith("cloudflare:")) return room === "edge" ? [] : [`${at}: only edge may import ${from}`];
+  const name = from
+    .split("/")
+    .slice(0, from.startsWith("@") ? 2 : 1)
+    .join("/");
+  if (name === "zod") return zod(room, from, at);
+  if (room === "shared") return [`${at}: shared may not import ${name}`];
+  const doors = Object.hasOwn(DOORS, name) ? DOORS[name] : undefined;
+  return !doors || doors.some((door) => path.startsWith(door))
+    ? []
+    : [`${at}: ${name} has its door in ${doors.join(", ")}`];
+}
+
+/** The small zod in what the Worker is bundled of, the whole one elsewhere. */
+function zod(room: string, from: string, at: string): string[] {
+  const wanted = room === "shared" || room === "edge" ? "zod/mini" : "zod";
+  return from === wanted ? [] : [`${at}: ${room} takes ${wanted}, not ${from}`];
+}
+
+function manners(path: string, text: string): string[] {
+  const code = withoutComments(text);
+  const isTest = path.endsWith("_test.ts");
+  const say = (wrong: boolean, what: string) => (wrong ? [`${path}: ${what}`] : []);
+  const allowed = (list: readonly string[]) => list.some((one) => path.startsWith(one));
+  return [
+    ...say(/(^|\/)index\.ts$/.test(path), "is an index: name it after what it holds"),
+    ...say(
+      /^export\s+(type\s+)?(\*|\{[^}]*\})\s*(as\s+\w+\s+)?from\b/m.test(code),
+      "exports what others define (a barrel)",
+    ),
+    ...say(/^export\s+default\b/m.test(code) && path !== "edge/main.ts", "has a default export"),
+    ...say(/\bprocess\s*\.\s*env\b/.test(code) && !allowed(MAY_READ_ENVIRONMENT) && !isTest, "reads the environment"),
+    ...say(
+      /^(export\s+)?let\s/m.test(code) && !OWN_STATE.includes(path) && !isTest,
+      "has a state at the top of the module",
+    ),
+    ...say(
+      /^(export\s+)?const\s[^\n]*=\s*new\s+(Map|Set|WeakMap|WeakSet|Array)(<[^\n]*>)?\(\s*\)/m.test(code) &&
+        !OWN_STATE.includes(path) &&
+        !isTest,
+      "has a collection at the top of the module",
+    ),
+    ...say(
+      path.startsWith("shared/") && !isTest && /\bDate\s*\.\s*now\b|\bnew\s+Date\s*\(\s*\)/.test(code),
+      "has a clock of its own",
+    ),
+  ];
+}
+
+/** Imports that come back to where they began, types included; each circle once. */
+function circles(house: House): string[] {
+  const graph = new Map([...house].map(([path, text]) => [path, neighbours(path, text)]));
+  const done = new Set<string>();
+  const found: string[] = [];
+  const visit = (path: string, above: readonly string[]) => {
+    const start = above.indexOf(path);
+    if (start >= 0) return void found.push(`circle: ${[...above.slice(start), path].join(" → ")}`);
+    if (done.has(path)) return;
+    for (const next of graph.get(path) ?? []) visit(next, [...above, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path, []);
+  return found;
+}
+
+function neighbours(path: string, text: string): string[] {
+  const relative = readImports(text).filter(({ from }) => from.startsWith("."));
+  return relative.map(({ from }) => posix.join(posix.dirname(path), from));
+}

@@ -1,0 +1,169 @@
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { findBreaches } from "./architecture/house.ts";
+import { readImports } from "./architecture/read_imports.ts";
+
+const TOP = fileURLToPath(new URL("../", import.meta.url));
+
+function readHouse(): Map<string, string> {
+  const paths = globSync("**/*.ts", { cwd: TOP, exclude: (name) => name === "node_modules" || name.startsWith(".") });
+  const sources = paths.filter((path) => !path.startsWith("data/"));
+  return new Map(sources.sort().map((path) => [path, readFileSync(`${TOP}${path}`, "utf8")]));
+}
+
+test("the house is built as planned: arrows, doors, no circles, no barrels, no state", () => {
+  const house = readHouse();
+  assert.ok(house.size > 100, `only ${house.size} files were found`);
+  assert.deepEqual(findBreaches(house), []);
+});
+
+/** A sound house, and what one file more does to it. */
+const SOUND: readonly (readonly [string, string])[] = [
+  ["shared/mxc.ts", "export const a = 1;\n"],
+  ["edge/app.ts", 'import { a } from "../shared/mxc.ts";\nimport { Router } from "itty-router";\n'],
+  ["origin/net/safe_fetch.ts", 'import "undici";\nexport const fetch = 1;\n'],
+  ["origin/stores/db/media.ts", 'import type { Pool } from "pg";\nexport const row = 1;\n'],
+  ["origin/matrix/keys.ts", 'import { fetch } from "../net/safe_fetch.ts";\n'],
+  ["origin/app.ts", 'import { row } from "./stores/db/media.ts";\nimport fastify from "fastify";\n'],
+  ["origin/main.ts", 'import "./app.ts";\nconst where = process.env.REPO_CONFIG;\n'],
+];
+
+const PLANTED: readonly { what: string; path: string; text: string; says: RegExp }[] = [
+  {
+    what: "an arrow that is turned",
+    path: "shared/x.ts",
+    text: 'import { b } from "../edge/app.ts";',
+    says: /shared may not import from edge/,
+  },
+  {
+    what: "an arrow that is turned by a type alone",
+    path: "origin/stores/x.ts",
+    text: 'import type { K } from "../matrix/keys.ts";',
+    says: /origin\/stores may not import from origin\/matrix/,
+  },
+  {
+    what: "an arrow that is turned by a dynamic import",
+    path: "origin/matrix/x.ts",
+    text: 'const m = await import("../stores/db/media.ts");',
+    says: /origin\/matrix may not import from origin\/stores/,
+  },
+  {
+    what: "an arrow that is turned by the type of an import",
+    path: "origin/net/x.ts",
+    text: 'type M = import("../stores/db/media.ts").Row;',
+    says: /origin\/net may not import from origin\/stores/,
+  },
+  {
+    what: "an import over several lines",
+    path: "edge/x.ts",
+    text: 'import {\n  row,\n  type Row,\n} from "../origin/stores/db/media.ts";',
+    says: /edge\/x\.ts:4: edge may not import from origin\/stores/,
+  },
+  {
+    what: "the configuration in a part",
+    path: "origin/http/x.ts",
+    text: 'import "../config/x.ts";',
+    says: /is not there/,
+  },
+  {
+    what: "a library beside its door",
+    path: "origin/http/x.ts",
+    text: 'import pg from "pg";',
+    says: /pg has its door in/,
+  },
+  {
+    what: "a part of a library beside its door",
+    path: "origin/http/x.ts",
+    text: 'import "sharp/lib";',
+    says: /sharp has its door/,
+  },
+  { what: "Node in shared", path: "shared/x.ts", text: 'import "node:fs";', says: /shared may not import node:fs/ },
+  {
+    what: "Node at the edge",
+    path: "edge/x.ts",
+    text: 'import { Buffer } from "node:buffer";',
+    says: /edge may not import node:buffer/,
+  },
+  {
+    what: "the large zod in shared",
+    path: "shared/x.ts",
+    text: 'import * as z from "zod";',
+    says: /shared takes zod\/mini/,
+  },
+  {
+    what: "any library in shared",
+    path: "shared/x.ts",
+    text: 'import { LRUCache } from "lru-cache";',
+    says: /shared may not import lru-cache/,
+  },
+  {
+    what: "tests in what they test",
+    path: "edge/x.ts",
+    text: 'import "../test/x.ts";',
+    says: /is not there|outside the rooms/,
+  },
+  { what: "a barrel", path: "shared/x.ts", text: 'export * from "./mxc.ts";', says: /barrel/ },
+  { what: "a barrel of types", path: "shared/x.ts", text: 'export type { A } from "./mxc.ts";', says: /barrel/ },
+  { what: "an index", path: "shared/index.ts", text: "", says: /is an index/ },
+  { what: "a default export", path: "shared/x.ts", text: "export default 1;", says: /default export/ },
+  { what: "an import without .ts", path: "shared/x.ts", text: 'import "./mxc";', says: /literal \.ts/ },
+  {
+    what: "the environment in a part",
+    path: "origin/http/x.ts",
+    text: "const a = process.env.A;",
+    says: /reads the environment/,
+  },
+  {
+    what: "a clock in shared",
+    path: "shared/x.ts",
+    text: "export const f = () => Date.now();",
+    says: /clock of its own/,
+  },
+  {
+    what: "a singleton",
+    path: "origin/http/x.ts",
+    text: "const seen = new Map<string, number>();",
+    says: /collection at the top/,
+  },
+  { what: "a variable of a module", path: "origin/http/x.ts", text: "let count = 0;", says: /state at the top/ },
+  { what: "a room of its own", path: "lib/x.ts", text: "", says: /no room for it at the top/ },
+  { what: "a file between the rooms of the origin", path: "origin/utils/x.ts", text: "", says: /stands in no room/ },
+];
+
+describe("a planted breach is seen:", () => {
+  test("none in a sound house", () => {
+    assert.deepEqual(findBreaches(new Map(SOUND)), []);
+  });
+
+  for (const { what, path, text, says } of PLANTED) {
+    test(what, () => {
+      const breaches = findBreaches(new Map([...SOUND, [path, `${text}\n`]]));
+      assert.equal(breaches.filter((breach) => says.test(breach)).length, 1, breaches.join("\n"));
+    });
+  }
+
+  test("a circle, through types too", () => {
+    const round = [
+      ["shared/a.ts", 'import { b } from "./b.ts";\n'],
+      ["shared/b.ts", 'import type { A } from "./a.ts";\n'],
+    ] as const;
+    assert.deepEqual(findBreaches(new Map([...SOUND, ...round])), ["circle: shared/a.ts → shared/b.ts → shared/a.ts"]);
+  });
+});
+
+describe("readImports", () => {
+  test("reads no comments and no strings", () => {
+    const text =
+      '// import "a";\n/* import "b"; */\nconst s = "// no comment"; import "./c.ts";\nconst r = /"/; import("./d.ts");\n';
+    assert.deepEqual(
+      readImports(text).map(({ from }) => from),
+      ["./c.ts", "./d.ts"],
+    );
+  });
+
+  test("knows the line", () => {
+    assert.deepEqual(readImports('/*\n*/\nimport type {\n  A,\n} from "./a.ts";\n'), [{ from: "./a.ts", line: 5 }]);
+  });
+});
