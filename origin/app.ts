@@ -56,6 +56,7 @@ import { makeInfo } from "./pipelines/info/info.ts";
 import { makeLimits } from "./pipelines/limits/limits.ts";
 import { makeQuotas } from "./pipelines/limits/quota.ts";
 import { makeLocalCopy } from "./pipelines/local_copy/local_copy.ts";
+import { makeOrderCheck } from "./pipelines/publish/order_check.ts";
 import { makeOutbox } from "./pipelines/publish/outbox.ts";
 import { makePublish } from "./pipelines/publish/publish.ts";
 import { makePublishKey } from "./pipelines/publish/publish_key.ts";
@@ -197,10 +198,13 @@ async function construct(
   if (bucket) closers.push(() => bucket.close());
   const outbox =
     bucket && makeOutbox({ db, clock, bucket, log, metrics, deadlineMs: EDGE_WRITE_MS, tombstoneMs: TOMBSTONE_MS });
+  const keepsOrder = bucket && makeOrderCheck({ bucket, makeId: makeTemporaryId, log });
   const publish =
     bucket &&
+    keepsOrder &&
     makePublish({
       bucket,
+      keepsOrder,
       datastores: findDatastore,
       bucketDatastoreId: [...datastores.values()].find((store) => bucket.isSameBucket(store))?.id,
       log,
@@ -248,7 +252,9 @@ async function construct(
   );
 
   const giveVerdict =
-    bucket && makeVerdict({ db, clock, judgeToken, bucket, metrics, sharedSecret, deadlineMs: EDGE_WRITE_MS });
+    bucket &&
+    keepsOrder &&
+    makeVerdict({ db, clock, judgeToken, bucket, keepsOrder, metrics, sharedSecret, deadlineMs: EDGE_WRITE_MS });
   await retireServices({ db, revoke }, live.serviceTokens);
 
   // What we do.

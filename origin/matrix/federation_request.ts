@@ -104,8 +104,11 @@ async function headersOf({ as, serverName, target }: FederationGet): Promise<Rec
   return { authorization: await signRequest(signed, as.keyId, as.privateKey) };
 }
 
-/** The URL with the port that is dialled, so that a relative redirect stays there and an absolute one is an ordinary URL. */
-function urlOf({ hostHeader }: ResolvedServer, { port }: Target, target: string): URL {
+/**
+ * The URL of a request to one target of a server, with the port that is dialled, so that a relative redirect stays there and an
+ * absolute one is an ordinary URL. Throws a {@link FetchError} for a path that would not be sent as it is.
+ */
+export function urlOf({ hostHeader }: ResolvedServer, { port }: Target, target: string): URL {
   const name = parseServerName(hostHeader);
   const host = name?.kind === "ipv6" ? `[${name.host}]` : name?.host;
   const url = URL.parse(`https://${host}:${port}${target}`);

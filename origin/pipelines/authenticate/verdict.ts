@@ -17,6 +17,8 @@ export interface VerdictParts {
   readonly clock: Clock;
   readonly judgeToken: JudgeToken;
   readonly bucket: EdgeBucket;
+  /** Whether the bucket may hold verdicts at all. */
+  readonly keepsOrder: () => Promise<boolean>;
   readonly metrics: Pick<Metrics, "published">;
   /** MMR's shared secret, which no homeserver knows. */
   readonly sharedSecret: () => string | undefined;
@@ -52,30 +54,30 @@ export function makeVerdict(parts: VerdictParts): GiveVerdict {
     if (secret !== undefined && sameSecret(secret, credentials.token)) {
       return { verdict: makeLive(domain, SECRETLY, parts.clock() + UNREVOCABLE_MS), scope: "memory" };
     }
-    const lasting = domain.tokenTtlMs > UNREVOCABLE_MS;
+    const lasting = domain.tokenTtlMs > UNREVOCABLE_MS && (await parts.keepsOrder().catch(() => false));
     const identity = await parts.judgeToken(domain, credentials, { ...context, fenced: lasting });
-    const longest = lasting ? Number.POSITIVE_INFINITY : parts.clock() + UNREVOCABLE_MS;
-    const verdict = makeLive(domain, identity, Math.min(identity.expiresAt, longest));
-    if (!lasting) return { verdict, scope: "memory" };
-    await publish(await tokenNames(context.host, credentials), verdict);
-    return { verdict, scope: "bucket" };
+    const verdict = makeLive(domain, identity, identity.expiresAt);
+    const { key } = await tokenNames(context.host, credentials);
+    if (lasting && (await publish(key, verdict))) return { verdict, scope: "bucket" };
+    return { verdict: { ...verdict, exp: Math.min(verdict.exp, parts.clock() + UNREVOCABLE_MS) }, scope: "memory" };
   };
 
-  async function publish(names: { key: string }, verdict: LiveVerdict): Promise<void> {
+  /** False when the bucket could not be written: then the verdict is good for a minute, as one that nobody would revoke. */
+  async function publish(key: string, verdict: LiveVerdict): Promise<boolean> {
     const { gen, user_id, device_id, exp } = verdict;
     // The user's name is noted before the check, and a revocation of the user is noted before it looks for names: one of
     // the two always sees the other.
-    const stillValid = await settleVerdict(parts.db, {
-      key: names.key,
-      generation: gen,
-      userId: user_id,
-      deviceId: device_id,
-      expiresAt: exp,
-    });
-    if (!stillValid) throw revoked();
-    const outcome = await parts.bucket.writeDocument(names.key, verdict, AbortSignal.timeout(parts.deadlineMs));
-    if (outcome === "written") parts.metrics.published("verdict");
-    else if ((await parts.bucket.readDocument(names.key))?.gone) throw revoked();
+    const settled = { key, generation: gen, userId: user_id, deviceId: device_id, expiresAt: exp };
+    if (!(await settleVerdict(parts.db, settled))) throw revoked();
+    try {
+      const outcome = await parts.bucket.writeDocument(key, verdict, AbortSignal.timeout(parts.deadlineMs));
+      if (outcome === "written") parts.metrics.published("verdict");
+      else if ((await parts.bucket.readDocument(key))?.gone) throw revoked();
+      return true;
+    } catch (error) {
+      if (error instanceof MatrixError) throw error;
+      return false;
+    }
   }
 }
 

@@ -9,10 +9,12 @@ import type { Media } from "../../stores/db/media.ts";
 import type { Thumbnail } from "../../stores/db/thumbnails.ts";
 import type { EdgeBucket } from "../../stores/edge/edge_bucket.ts";
 import type { FindDatastore } from "../domain.ts";
+import type { KeepsOrder } from "./order_check.ts";
 
 /** What {@link makePublish} needs. */
 export interface PublishParts {
   readonly bucket: EdgeBucket;
+  readonly keepsOrder: KeepsOrder;
   readonly datastores: FindDatastore;
   /** The id of the datastore that is the edge bucket itself, if one is: its bodies need no copy. */
   readonly bucketDatastoreId: string | undefined;
@@ -57,7 +59,7 @@ export function makePublish(parts: PublishParts): Publish {
   function attempt(name: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
     return running.run(name, async () => {
       try {
-        await work(AbortSignal.timeout(parts.deadlineMs));
+        if (await parts.keepsOrder()) await work(AbortSignal.timeout(parts.deadlineMs));
       } catch (error) {
         parts.log.warn({ name, error }, "cannot publish to the edge bucket; the next miss tries again");
       }
