@@ -27,5 +27,7 @@ const local = join(top, "node_modules", ".bin", process.platform === "win32" ? "
 const probe = spawnSync(existsSync(local) ? local : process.execPath, ["--version"], { encoding: "utf8" });
 const major = Number(/^v(\d+)/.exec(probe.stdout ?? "")?.[1] ?? 0);
 if (major < NODE_MAJOR) {
-  stop(`needs Node ${NODE_MAJOR}; on Linux it comes with the dependencies, here please install it from https://nodejs.org`);
+  stop(
+    `needs Node ${NODE_MAJOR}; on Linux it comes with the dependencies, here please install it from https://nodejs.org`,
+  );
 }

@@ -15,6 +15,7 @@ import { configRoutes } from "./http/routes/config.ts";
 import { createRoutes } from "./http/routes/create.ts";
 import { edgeRoutes } from "./http/routes/edge.ts";
 import { federationRoutes } from "./http/routes/federation.ts";
+import { federationTestRoutes } from "./http/routes/federation_test_admin.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { identiconRoutes } from "./http/routes/identicon.ts";
 import { infoRoutes } from "./http/routes/info.ts";
@@ -52,6 +53,7 @@ import { makeFindArriving, makeFindVisible } from "./pipelines/download/find_ser
 import { makeLocalFile } from "./pipelines/download/local_file.ts";
 import { makeRestore } from "./pipelines/download/pull_restore.ts";
 import { makeSharedRead } from "./pipelines/download/shared_read.ts";
+import { makeDiagnoseServer } from "./pipelines/federation/diagnose_server.ts";
 import { makeInfo } from "./pipelines/info/info.ts";
 import { makeLimits } from "./pipelines/limits/limits.ts";
 import { makeQuotas } from "./pipelines/limits/quota.ts";
@@ -96,6 +98,8 @@ export interface Overrides {
   readonly orphanAgeMs?: number;
   /** How many requests may wait for asynchronous uploads. */
   readonly maxWaiting?: number;
+  /** How many thumbnails may wait to be made. */
+  readonly thumbnailQueue?: number;
   /** How often an asynchronous upload that is waited for is looked for, beside being notified of it. */
   readonly recheckMs?: number;
   /** Certificates to trust instead of the built-in ones, in connections to other servers (PEM). */
@@ -121,6 +125,8 @@ const GRACE_MS = 60 * 60_000;
 const ORPHAN_AGE_MS = 24 * 60 * 60_000;
 const TOMBSTONE_MS = 60 * 60_000;
 const EDGE_WRITE_MS = 30_000;
+/** A client waits for it. */
+const VERDICT_WRITE_MS = 3_000;
 const PUBLICATION_MS = 10 * 60_000;
 const THUMBNAIL_MS = 60_000;
 const THUMBNAIL_QUEUE = 500;
@@ -185,7 +191,7 @@ async function construct(
   closers.push(() => safeFetch.close());
   const imager = makeImager({
     processes: decoders(config.thumbnails.numWorkers),
-    queueLength: THUMBNAIL_QUEUE,
+    queueLength: overrides.thumbnailQueue ?? THUMBNAIL_QUEUE,
     timeoutMs: DECODE_MS,
     maxPixels: config.thumbnails.maxPixels,
     maxMemoryBytes: DECODER_BYTES,
@@ -254,7 +260,7 @@ async function construct(
   const giveVerdict =
     bucket &&
     keepsOrder &&
-    makeVerdict({ db, clock, judgeToken, bucket, keepsOrder, metrics, sharedSecret, deadlineMs: EDGE_WRITE_MS });
+    makeVerdict({ db, clock, judgeToken, bucket, keepsOrder, metrics, sharedSecret, deadlineMs: VERDICT_WRITE_MS });
   await retireServices({ db, revoke }, live.serviceTokens);
 
   // What we do.
@@ -324,6 +330,7 @@ async function construct(
     limits,
     makeAuthenticateServer({ serverKeys: federation.serverKeys, tenants: () => live.tenants, tenantOf }),
   );
+  const diagnoseServer = makeDiagnoseServer({ ...federation, clock, safeFetch, makeMediaId });
   const openShared = makeSharedRead(SHARED_READ);
   const publishKey =
     bucket &&
@@ -353,6 +360,7 @@ async function construct(
         ...uploadAsyncRoutes({ tenantOf, authenticate, complete, bodyIdleMs }),
         ...mediaRoutes({ tenantOf, authenticate, download, thumbnail, limits }),
         ...federationRoutes({ authenticateServer, download, thumbnail, openShared, limits, publishKey }),
+        ...federationTestRoutes({ tenantOf, authenticate, diagnoseServer }),
         ...configRoutes({ tenantOf, authenticate }),
         ...usageRoutes({ tenantOf, authenticate, usageOf: (userId) => findUsage(db, userId) }),
         ...infoRoutes({ tenantOf, authenticate, info }),

@@ -8,6 +8,8 @@ import { readConfigFiles } from "./read_files.ts";
 
 /** What to do when the configuration has changed. */
 export interface ConfigWatch {
+  /** The {@link fingerprint} of what holds now, taken before it was loaded: a change since then is seen, too. */
+  readonly known: string;
   /** Loads it anew. */
   readonly load: () => Promise<LoadedConfig>;
   /** It changed, and can be used. What differs, the callee finds out. */
@@ -28,7 +30,7 @@ const POLL_MS = 15_000;
  * Kubernetes which swaps symbolic links are seen, and compares contents, so that mere touching is not a change.
  */
 export async function watchConfig(path: string, what: ConfigWatch): Promise<{ close(): void }> {
-  let known = await fingerprint(path);
+  let { known } = what;
   let seen = known;
   let watchers: FSWatcher[] = [];
   let settling: NodeJS.Timeout | undefined;
@@ -64,6 +66,7 @@ export async function watchConfig(path: string, what: ConfigWatch): Promise<{ cl
   }
 
   await arm();
+  look();
   const poll = setInterval(look, what.pollMs ?? POLL_MS).unref();
   return {
     close() {
@@ -94,7 +97,7 @@ async function foldersOf(path: string): Promise<string[]> {
 }
 
 /** What the files hold, as a hash; what keeps them from being read counts as their contents. */
-async function fingerprint(path: string): Promise<string> {
+export async function fingerprint(path: string): Promise<string> {
   const hash = createHash("sha256");
   try {
     for (const { name, text } of await readConfigFiles(path)) hash.update(JSON.stringify([name, text]));

@@ -35,6 +35,8 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"] as const;
 const HEADER_BYTES = 64 * 1024;
 const HEADERS_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 75_000;
+/** A connection on which nothing moves for so long is closed, whatever it waits for: longer than any wait of ours. */
+const SILENCE_MS = 180_000;
 const MAX_PARAMETER_BYTES = 8_192;
 const INTERNAL_PREFIX = "/_mxcdn/";
 
@@ -47,6 +49,7 @@ export function makeServer(parts: ServerParts, routes: readonly Route[]): Fastif
   const server = Fastify({
     http: { maxHeaderSize: HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0 },
     keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionTimeout: SILENCE_MS,
     exposeHeadRoutes: false,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: MAX_PARAMETER_BYTES, caseSensitive: true },

@@ -66,6 +66,7 @@ export function announce(settings: Settings, say: Say): void {
 
 function follow(path: string, settings: Settings, app: RunnableApp, say: Say): Promise<{ close(): void }> {
   return watchConfig(path, {
+    known: settings.known,
     load: settings.reload,
     async onChange({ config, warnings }) {
       for (const warning of warnings) say.warn(`warning: ${formatProblem(warning)}`);

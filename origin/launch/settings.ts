@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { ConfigError } from "../config/config_error.ts";
 import { type DevSecrets, devConfig, keepDevSecrets } from "../config/dev_config.ts";
 import { type LoadedConfig, type LoadOptions, loadConfig } from "../config/load.ts";
+import { fingerprint } from "../config/watch.ts";
 
 /** What the command line says of where the configuration comes from. */
 export interface LaunchOptions {
@@ -23,6 +24,8 @@ export interface LaunchOptions {
 export interface Settings extends LoadedConfig {
   /** The file or folder it was read from; `undefined`: there is none, and the built-in one holds. */
   readonly path: string | undefined;
+  /** What the files held, as `fingerprint` has it; empty without any. */
+  readonly known: string;
   readonly reload: () => Promise<LoadedConfig>;
 }
 
@@ -42,7 +45,8 @@ export async function loadSettings(options: LaunchOptions, makeSecret: () => str
     if (!secrets) throw new ConfigError([]);
     return devConfig(options.data, secrets, layers);
   };
-  return { ...(await load()), path, reload: load };
+  const known = path === undefined ? "" : await fingerprint(path);
+  return { ...(await load()), path, known, reload: load };
 }
 
 /** Where the configuration is; `undefined`: there is none. */

@@ -94,7 +94,9 @@ datastores: [{ id: files, type: file, forKinds: [all], opts: { path: "${folder}/
     await send(url, 1000);
     const show = async (what: string, startMs: number) => {
       const { now, peak } = await resident(pid);
-      print(`${what.padEnd(44)} ${((Date.now() - startMs) / 1000).toFixed(1).padStart(6)} s   RSS ${now} MB, highest so far ${peak} MB`);
+      print(
+        `${what.padEnd(44)} ${((Date.now() - startMs) / 1000).toFixed(1).padStart(6)} s   RSS ${now} MB, highest so far ${peak} MB`,
+      );
     };
     await show("at rest", Date.now());
 

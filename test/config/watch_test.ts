@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { loadConfig } from "../../origin/config/load.ts";
 import type { Config } from "../../origin/config/schema.ts";
-import { watchConfig } from "../../origin/config/watch.ts";
+import { fingerprint, watchConfig } from "../../origin/config/watch.ts";
 
 const text = (port: number) => `homeservers: [{name: example.org, csApi: "http://synapse"}]\nrepo: {port: ${port}}\n`;
 
@@ -23,10 +23,11 @@ describe("watching a configuration", { timeout: 20_000 }, () => {
     await rm(folder, { recursive: true });
   });
 
-  async function watching(path: string) {
+  async function watching(path: string, since?: string) {
     const events = new EventEmitter();
     const seen: string[] = [];
     const watch = await watchConfig(path, {
+      known: since ?? (await fingerprint(path)),
       load: () => loadConfig(path),
       onChange: ({ config }) => {
         seen.push(`port ${config.repo.port}`);
@@ -77,6 +78,15 @@ describe("watching a configuration", { timeout: 20_000 }, () => {
       changed().then((config) => assert.equal(config.repo.port, 2)),
       rename(join(folder, "..data_new"), join(folder, "..data")),
     ]);
+  });
+
+  test("tells of a change from before the watching began", async () => {
+    const file = join(folder, "c.yaml");
+    await writeFile(file, text(1));
+    const before = await fingerprint(file);
+    await writeFile(file, text(2));
+    const { changed } = await watching(file, before);
+    assert.equal((await changed()).repo.port, 2);
   });
 
   test("tells of a new file in a folder", async () => {

@@ -90,7 +90,14 @@ for (const tier of ["origin", "edge"] as const) {
         const heard = await asked("/_matrix/client/v1/media/config", { headers: { authorization } });
         assert.equal(heard.status, 200, authorization);
       }
-      for (const authorization of [token, `Bearer${token}`, `Token ${token}`, `Basic ${token}`, "Bearer", `Bearer ${token} x`]) {
+      for (const authorization of [
+        token,
+        `Bearer${token}`,
+        `Token ${token}`,
+        `Basic ${token}`,
+        "Bearer",
+        `Bearer ${token} x`,
+      ]) {
         const heard = await asked("/_matrix/client/v1/media/config", { headers: { authorization } });
         refused(heard, 401, "M_MISSING_TOKEN", authorization);
       }

@@ -12,9 +12,8 @@ import { readDisposition } from "./disposition.ts";
 
 /** Specification checklist 7.6: what a download answers, header by header. */
 
-const INLINE: string[] = JSON.parse(
-  readFileSync(new URL("../vectors/matrix_spec.json", import.meta.url), "utf8"),
-).inline_types.types;
+const INLINE: string[] = JSON.parse(readFileSync(new URL("../vectors/matrix_spec.json", import.meta.url), "utf8"))
+  .inline_types.types;
 const ATTACHED = [
   "application/octet-stream",
   "image/svg+xml",
@@ -44,7 +43,8 @@ const USER = "token_of_user";
 const lifetime = lifetimeOfSuite();
 let stack: TestStack;
 before(async () => {
-  stack = await startStack(lifetime);
+  // Another server may be on loopback here: that it is not asked must have another reason.
+  stack = await startStack(lifetime, { yaml: "federation: { disallowedNetworks: [] }\n" });
 });
 
 for (const tier of ["origin", "edge"] as const) {
@@ -81,12 +81,18 @@ for (const tier of ["origin", "edge"] as const) {
       }
     });
 
-    test("#91 #94 what claims to be two types is attached, and believed to be neither more nor less than it said", async () => {
-      for (const type of ["image/png;, text/html", "image/png, text/html", "image/png\ttext/html", "image"]) {
-        const id = await upload(base(), USER, bytes(), { type });
-        const heard = await get(download(id));
-        assert.doesNotMatch(heard.headers["content-type"] ?? "", /html/);
-        assert.match(heard.headers["content-disposition"] ?? "", /^attachment/, type);
+    test("#91 #94 of what claims to be two types is never both", async () => {
+      const cases = [
+        ["image/png;, text/html", "image/png", "inline"],
+        ["image/png; x=\u00e9, text/html", "image/png", "inline"],
+        ["image/png, text/html", "application/octet-stream", "attachment"],
+        ["image/png\ttext/html", "application/octet-stream", "attachment"],
+        ["image", "application/octet-stream", "attachment"],
+      ];
+      for (const [type = "", sent, kind] of cases) {
+        const heard = await get(download(await upload(base(), USER, bytes(), { type })));
+        assert.equal(heard.headers["content-type"], sent, type);
+        assert.equal(readDisposition(heard.headers["content-disposition"]).kind, kind, type);
       }
     });
 
@@ -136,7 +142,8 @@ for (const tier of ["origin", "edge"] as const) {
         assert.match(heard.headers["cache-control"] ?? "", /^private\b/);
       }
       const csp = whole.headers["content-security-policy"] ?? "";
-      const recommended = "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; style-src 'unsafe-inline'; object-src 'self';";
+      const recommended =
+        "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; style-src 'unsafe-inline'; object-src 'self';";
       for (const directive of recommended.split("; ")) assert.ok(csp.includes(directive.replace(/;$/, "")), directive);
       assert.equal(whole.headers["cross-origin-resource-policy"], "cross-origin");
     });
@@ -153,7 +160,7 @@ for (const tier of ["origin", "edge"] as const) {
       }
     });
 
-    test("#107 #108 with allow_remote=false asks nobody for media of another server: 404 M_NOT_FOUND", async (t) => {
+    test("#107 #108 #109 with allow_remote=false asks nobody for media of another server: 404 M_NOT_FOUND", async (t) => {
       let connections = 0;
       const other = createServer((socket) => {
         connections += 1;
@@ -171,12 +178,19 @@ for (const tier of ["origin", "edge"] as const) {
         }
       }
       assert.equal(connections, 0);
+      const heard = await get(`/_matrix/media/v3/download/${server}/abcdef`);
+      assert.ok(heard.status === 502 || heard.status === 404, String(heard.status));
+      assert.ok(connections > 0, "by default it is asked");
     });
 
     test("#111 of media that nobody uploaded is 404 M_NOT_FOUND on every path", async () => {
       const query = "?width=32&height=32&allow_remote=false";
       for (const prefix of ["client/v1/media", "media/v3", "media/r0", "media/v1"]) {
-        for (const path of ["download/example.org/nothing", "download/example.org/nothing/x", "thumbnail/example.org/nothing"]) {
+        for (const path of [
+          "download/example.org/nothing",
+          "download/example.org/nothing/x",
+          "thumbnail/example.org/nothing",
+        ]) {
           const heard = await get(`/_matrix/${prefix}/${path}${query}`);
           assert.equal(heard.status, 404, `${prefix}/${path}`);
           assert.equal(jsonOf(heard).errcode, "M_NOT_FOUND");

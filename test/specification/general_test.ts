@@ -86,12 +86,22 @@ for (const tier of ["origin", "edge"] as const) {
         [`${MEDIA}/thumbnail/${id}?width=1&height=1`, { token }, 400, "M_UNKNOWN"],
         [`${MEDIA}/download/${id}`, {}, 401, "M_MISSING_TOKEN"],
         [`${MEDIA}/download/${id}`, { token: "nobody" }, 401, "M_UNKNOWN_TOKEN"],
-        ["/_matrix/media/v3/upload", { method: "POST", body: "x", token: "token_of_guest" }, 403, "M_GUEST_ACCESS_FORBIDDEN"],
+        [
+          "/_matrix/media/v3/upload",
+          { method: "POST", body: "x", token: "token_of_guest" },
+          403,
+          "M_GUEST_ACCESS_FORBIDDEN",
+        ],
         [`/_matrix/media/unstable/download/${id}`, { method: "DELETE", token: USER }, 403, "M_FORBIDDEN"],
         [`${MEDIA}/download/example.org/nothing`, { token }, 404, "M_NOT_FOUND"],
         [`${MEDIA}/nonsense`, { token }, 404, "M_UNRECOGNIZED"],
         [`${MEDIA}/config`, { method: "POST", token }, 405, "M_UNRECOGNIZED"],
-        [`/_matrix/media/v3/upload/${reserved}`, { method: "PUT", body: "x".repeat(200), token }, 409, "M_CANNOT_OVERWRITE_MEDIA"],
+        [
+          `/_matrix/media/v3/upload/${reserved}`,
+          { method: "PUT", body: "x".repeat(200), token },
+          409,
+          "M_CANNOT_OVERWRITE_MEDIA",
+        ],
         ["/_matrix/media/v3/upload", { method: "POST", body: "x".repeat(6000), token }, 413, "M_TOO_LARGE"],
         [`${MEDIA}/download/${id}`, { token, headers: range }, 416, "M_UNKNOWN"],
         [`${MEDIA}/download/${await create(base(), token)}?timeout_ms=1`, { token }, 504, "M_NOT_YET_UPLOADED"],
@@ -158,7 +168,12 @@ for (const tier of ["origin", "edge"] as const) {
       const token = newUser(stack().homeserver);
       const { homeserver, origin } = stack();
       const reserved = await create(base(), token);
-      const paths = [...ENDPOINTS.map(([path]) => path), `/_matrix/media/v3/upload/${reserved}`, ...UNKNOWN, "/healthz"];
+      const paths = [
+        ...ENDPOINTS.map(([path]) => path),
+        `/_matrix/media/v3/upload/${reserved}`,
+        ...UNKNOWN,
+        "/healthz",
+      ];
       const before = { asked: homeserver.asked.length, seen: await origin.app.metrics.requestsSeen() };
       for (const path of paths) {
         for (const headers of [{}, { authorization: "Bearer nobody" }, { "access-control-request-method": "PUT" }]) {
@@ -181,7 +196,11 @@ for (const tier of ["origin", "edge"] as const) {
     });
 
     test("#14 a homeserver that is over a limit of its own is passed on with its admin_contact", async () => {
-      const body = { errcode: "M_RESOURCE_LIMIT_EXCEEDED", error: "Too many users", admin_contact: "mailto:a@example.org" };
+      const body = {
+        errcode: "M_RESOURCE_LIMIT_EXCEEDED",
+        error: "Too many users",
+        admin_contact: "mailto:a@example.org",
+      };
       stack().homeserver.answer = { status: 403, body };
       try {
         const heard = await asked(`${MEDIA}/config`, { token: newUser(stack().homeserver) });

@@ -45,7 +45,13 @@ for (const tier of ["origin", "edge"] as const) {
     });
 
     test("#18 paths that lead out of the media are refused by every endpoint", async () => {
-      const attacks = ["..%2f..%2f..%2fsome_service%2fetc%2fpasswd", "%2e%2e", "%2e%2e/%2e%2e/etc/passwd", "..%5c..", "%252e%252e"];
+      const attacks = [
+        "..%2f..%2f..%2fsome_service%2fetc%2fpasswd",
+        "%2e%2e",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "..%5c..",
+        "%252e%252e",
+      ];
       for (const [method, path, query] of OF_MEDIA) {
         const body = method === "PUT" ? "x".repeat(200) : undefined;
         for (const attack of attacks) {
@@ -78,7 +84,9 @@ for (const tier of ["origin", "edge"] as const) {
     test("#20 names of servers and ids of media are told apart by case", async () => {
       const id = await upload(base(), USER, "words ".repeat(50));
       const [server = "", mediaId = ""] = id.split("/");
-      const swapped = mediaId.replace(/[a-z]/gi, (letter) => (letter < "a" ? letter.toLowerCase() : letter.toUpperCase()));
+      const swapped = mediaId.replace(/[a-z]/gi, (letter) =>
+        letter < "a" ? letter.toLowerCase() : letter.toUpperCase(),
+      );
       for (const other of [`${server.toUpperCase()}/${mediaId}`, `${server}/${swapped}`]) {
         const path = `/_matrix/media/v3/download/${other}?allow_remote=false`;
         const heard = await ask(base(), path, { token: USER });

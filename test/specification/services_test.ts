@@ -92,7 +92,8 @@ for (const tier of ["origin", "edge"] as const) {
       assert.equal(await uploaderOf(id), two);
       const usage = jsonOf(await ask(base(), USAGE + as(one), { token: SERVICE.token }));
       assert.equal(usage["m.storage.files"], 1, "the files of one are not those of the other");
-      const questions = (name: string) => homeserver.asked.filter((path) => path.includes(encodeURIComponent(name))).length;
+      const questions = (name: string) =>
+        homeserver.asked.filter((path) => path.includes(encodeURIComponent(name))).length;
       assert.equal(questions(one), 1);
       const many = `@bridged_${tier}_many:example.org`;
       const heard = await Promise.all(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { gzipSync } from "node:zlib";
 import { before, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { parseConfig } from "../../origin/config/load.ts";
 import { startOrigin, startStack, type TestStack } from "../support/app.ts";
 import { startHomeserver } from "../support/homeserver.ts";

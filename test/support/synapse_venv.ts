@@ -14,8 +14,8 @@ export interface SynapseInstallation {
 }
 
 const REQUIREMENTS = new URL("./synapse_requirements.txt", import.meta.url);
-const VENV_MS = 120_000;
-const INSTALL_MS = 480_000;
+const VENV_MS = 60_000;
+const INSTALL_MS = 200_000;
 
 const run = promisify(execFile);
 

@@ -107,7 +107,9 @@ for (const tier of ["origin", "edge"] as const) {
       test(`#16 #17 #18 #21 #23 #24 ${name}: ${status} ${errcode}`, async () => {
         for (const kind of ["download", "thumbnail"]) {
           const query = kind === "thumbnail" ? "?width=1&height=1" : "";
-          const heard = await ask(stack.tiers[tier], `/_matrix/client/v1/media/${kind}/${path}${query}`, { token: USER });
+          const heard = await ask(stack.tiers[tier], `/_matrix/client/v1/media/${kind}/${path}${query}`, {
+            token: USER,
+          });
           assert.equal(heard.status, status);
           assert.equal(jsonOf(heard).errcode, errcode);
         }
@@ -116,7 +118,9 @@ for (const tier of ["origin", "edge"] as const) {
 
     for (const [name, query, errcode] of QUERIES) {
       test(`#127 #128 a thumbnail with ${name}: 400 ${errcode}`, async () => {
-        const heard = await ask(stack.tiers[tier], `/_matrix/client/v1/media/thumbnail/${id}?${query}`, { token: USER });
+        const heard = await ask(stack.tiers[tier], `/_matrix/client/v1/media/thumbnail/${id}?${query}`, {
+          token: USER,
+        });
         assert.equal(heard.status, 400);
         assert.equal(jsonOf(heard).errcode, errcode);
       });
@@ -125,7 +129,11 @@ for (const tier of ["origin", "edge"] as const) {
     test("#58 a chunked body over the limit: 413 M_TOO_LARGE, and nothing is left", async () => {
       await leavesNothing(async () => {
         const chunk = `10000\r\n${"x".repeat(0x10000)}\r\n`;
-        const pieces = [head("Transfer-Encoding: chunked\r\n"), ...Array.from({ length: 20 }, () => chunk), "0\r\n\r\n"];
+        const pieces = [
+          head("Transfer-Encoding: chunked\r\n"),
+          ...Array.from({ length: 20 }, () => chunk),
+          "0\r\n\r\n",
+        ];
         const heard = await talk(stack.tiers[tier], pieces);
         assert.match(heard, /^HTTP\/1.1 413 /);
         assert.match(heard, /M_TOO_LARGE/);
@@ -201,7 +209,11 @@ for (const tier of ["origin", "edge"] as const) {
     });
 
     test("#8 #38 many query tokens, a token of another scheme and a cookie authenticate nobody", async () => {
-      for (const headers of [{ authorization: "Basic abc" }, { cookie: `access_token=${USER}` }, { referer: "https://example.org" }]) {
+      for (const headers of [
+        { authorization: "Basic abc" },
+        { cookie: `access_token=${USER}` },
+        { referer: "https://example.org" },
+      ]) {
         const heard = await ask(stack.tiers[tier], `/_matrix/client/v1/media/download/${id}`, { headers });
         assert.equal(heard.status, 401);
         assert.equal(jsonOf(heard).errcode, "M_MISSING_TOKEN");

@@ -41,9 +41,8 @@ const s3OptsSchema = z
       }),
       prefixLength: count(0, "How many characters of an object's name become a folder.", {
         min: Number.MIN_SAFE_INTEGER,
-        status: "later",
       }),
-      multipartUploads: flag(true, "Store large objects in parts.", { status: "later" }),
+      multipartUploads: flag(true, "Store large objects in parts."),
     },
     OPTS_ERROR,
   )

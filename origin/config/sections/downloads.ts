@@ -20,12 +20,12 @@ export const downloadsSchema = z
     maxBytes: bytes(104_857_600, "The largest media fetched from another server; 0: no limit."),
     numWorkers: count(10, "How many media are fetched from other servers at once; 0: no limit.", {
       domain: false,
-      status: "later",
+      live: false,
     }),
     failureCacheMinutes: count(15, "For how long a failed fetch is not tried again.", {
       domain: false,
+      live: false,
       type: "minutes",
-      status: "later",
     }),
     expireAfterDays: count(0, "After how many days media of other servers is removed; 0: never.", {
       domain: false,

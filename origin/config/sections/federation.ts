@@ -7,9 +7,8 @@ export const federationSchema = z
   .object({
     backoffAt: count(20, "After how many failures in a row another server is left alone for a while.", {
       min: 1,
-      status: "later",
     }),
-    ignoredHosts: texts([], "Servers whose media is neither fetched nor served, by name.", { status: "later" }),
+    ignoredHosts: texts([], "Servers whose media is neither fetched nor served, by name."),
     allowedNetworks: networks(
       ["0.0.0.0/0", "::/0"],
       "Where connections to other servers may go. New with mxcdn; same meaning as in `urlPreviews`.",
@@ -20,4 +19,4 @@ export const federationSchema = z
     ),
   })
   .prefault({})
-  .meta({ description: "How other servers are asked for their media.", live: true });
+  .meta({ description: "How other servers are asked for their media.", live: false });

@@ -5,7 +5,7 @@ import { bytes, flag, text } from "../fields.ts";
 export const identiconsSchema = z
   .object({ enabled: flag(true, "Make identicons.") })
   .prefault({})
-  .meta({ description: "Pictures made of a name.", domain: true, live: true, status: "later" });
+  .meta({ description: "Pictures made of a name.", domain: true, live: true });
 
 /** `quarantine`: what is seen instead of quarantined media. */
 export const quarantineSchema = z

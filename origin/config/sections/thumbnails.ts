@@ -27,9 +27,15 @@ const sizeSchema = z.object({
 export const thumbnailsSchema = z
   .object({
     maxSourceBytes: bytes(10_485_760, "The largest file a thumbnail is made of; 0: no limit."),
-    maxPixels: count(32_000_000, "Pictures of so many pixels and more get no thumbnail.", { min: 1, type: "pixels" }),
+    maxPixels: count(32_000_000, "Pictures of so many pixels and more get no thumbnail.", {
+      min: 1,
+      type: "pixels",
+      domain: false,
+      live: false,
+    }),
     numWorkers: count(10, "How many thumbnails are made at once; 0: as many as the machine has processors.", {
       domain: false,
+      live: false,
     }),
     sizes: z
       .array(sizeSchema, { error: "must be a list of sizes" })

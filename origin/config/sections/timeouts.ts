@@ -12,7 +12,6 @@ export const timeoutsSchema = z
     federationTimeoutSeconds: count(120, "How long another server is waited for.", {
       type: "seconds",
       min: 1,
-      status: "later",
     }),
     clientServerTimeoutSeconds: count(30, "How long the homeserver is waited for.", { type: "seconds", min: 1 }),
   })

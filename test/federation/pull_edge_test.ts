@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import { startStack, type TestStack } from "../support/app.ts";
+import { ask } from "../support/http.ts";
+import { lifetimeOfSuite } from "../support/lifetime.ts";
+import {
+  envelope,
+  LOOPBACK_FEDERATION,
+  makeOwnKey,
+  makeRemoteWorld,
+  type RemoteServer,
+} from "../support/remote_server.ts";
+import { openStream } from "./stage.ts";
+
+const SERVER = "example.org";
+const USER = "token_of_user";
+const DOWNLOAD = "/_matrix/federation/v1/media/download/";
+const lifetime = lifetimeOfSuite();
+let remote: RemoteServer;
+let stack: TestStack;
+
+before(async () => {
+  const world = makeRemoteWorld(lifetime);
+  remote = await world.start();
+  const key = await makeOwnKey(lifetime);
+  remote.known.set(SERVER, key.publicKey);
+  stack = await startStack(lifetime, {
+    serverName: SERVER,
+    yaml: `federation: ${LOOPBACK_FEDERATION}`,
+    files: [key.configure(SERVER)],
+    overrides: { outboundCa: world.authority.ca },
+  });
+});
+
+const path = (id: string) => `/_matrix/client/v1/media/download/${remote.name}/${id}`;
+
+/** Sends half of a media, and the rest (or nothing more) when told to. */
+function offerSlowly(id: string, bytes: Buffer): (how?: "end" | "break") => void {
+  const gate = Promise.withResolvers<"end" | "break">();
+  remote.instead.set(DOWNLOAD + id, async (_, response) => {
+    const whole = envelope({ bytes, type: "video/mp4" });
+    response.writeHead(200, { "content-type": "multipart/mixed; boundary=b0undary" });
+    response.write(whole.subarray(0, whole.length / 2));
+    if ((await gate.promise) === "break") response.destroy();
+    else response.end(whole.subarray(whole.length / 2));
+  });
+  return (how = "end") => gate.resolve(how);
+}
+
+test("remote media flows through the edge while it is fetched, and is the edge's own from the second request on", async () => {
+  const bytes = Buffer.alloc(2_000_000, "from far away ");
+  const go = offerSlowly("far", bytes);
+  const first = await openStream(stack.tiers.edge, path("far"), { token: USER });
+  await first.received(900_000);
+  go();
+  assert.ok((await first.end()).equals(bytes));
+  const seen = await stack.origin.app.metrics.requestsSeen();
+  for (let round = 0; round < 3; round += 1) {
+    const heard = await ask(stack.tiers.edge, path("far"), { token: USER });
+    assert.ok(heard.body.equals(bytes));
+    assert.match(heard.headers["cache-status"] ?? "", /hit/);
+  }
+  assert.equal(await stack.origin.app.metrics.requestsSeen(), seen);
+  assert.equal(remote.asked(DOWNLOAD), 1);
+});
+
+test("remote media that breaks off breaks off through the edge too, and is published nowhere", async () => {
+  const go = offerSlowly("broken", Buffer.alloc(2_000_000, "broken "));
+  const stream = await openStream(stack.tiers.edge, path("broken"), { token: USER });
+  await stream.received(900_000);
+  go("break");
+  await assert.rejects(stream.end());
+  const heard = await ask(stack.tiers.edge, path("broken"), { token: USER });
+  assert.equal(heard.status, 502);
+  assert.equal(await stack.edge.bucket.get(`d/${remote.name}/broken`), null);
+});
+
+test("without a token nothing is fetched through the edge either", async () => {
+  remote.listener.asked.length = 0;
+  remote.media.set("planted", { bytes: Buffer.from("planted") });
+  const legacy = `/_matrix/media/v3/download/${remote.name}/planted`;
+  for (const base of Object.values(stack.tiers)) assert.equal((await ask(base, legacy)).status, 404);
+  assert.deepEqual(remote.listener.asked, []);
+});
