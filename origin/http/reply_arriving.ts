@@ -7,13 +7,18 @@ import { holdLast, type ReplyOptions } from "./reply_media.ts";
 import { headerOf } from "./request_context.ts";
 import { writeBody } from "./write.ts";
 
-/**
- * Whether the answer to a request may begin before the media is here to its end. A part of it or its headers alone cannot, since
- * its length is not known; nor an answer that could not be told from a shorter one where the connection breaks (HTTP/1.0).
- */
+/** Whether the answer to a request may begin before the media is here to its end: not that of a part of it, or of its headers alone. */
 export function mayArrive(request: FastifyRequest): boolean {
-  const isWhole = request.method === "GET" && headerOf(request, "range") === undefined;
-  return isWhole && request.raw.httpVersionMajor * 10 + request.raw.httpVersionMinor >= 11;
+  return request.method === "GET" && headerOf(request, "range") === undefined;
+}
+
+/**
+ * Whether such an answer needs a length, since without one a broken connection would look like the end: to HTTP/1.0, which has
+ * no chunks; and to our edge, because workerd ends its own chunked answer in good order when the one behind it breaks.
+ */
+export function needsLength(request: FastifyRequest): boolean {
+  const { httpVersionMajor, httpVersionMinor } = request.raw;
+  return request.context.fromEdge || httpVersionMajor * 10 + httpVersionMinor < 11;
 }
 
 /**

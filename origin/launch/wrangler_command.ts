@@ -36,7 +36,9 @@ export function varsFile(data: string): string {
  */
 export function workerVars({ port, originUrl, hopSecret, bucket }: EdgeSettings): string {
   const isLocal = bucket.endpoint === localBucketEndpoint(port) && bucket.bucketName === LOCAL_BUCKET.bucketName;
-  const vars = { ORIGIN_URL: originUrl, HOP_SECRET: hopSecret, ...(isLocal ? {} : s3Vars(bucket)) };
+  // Here anybody could write the header that only Cloudflare writes there.
+  const fixed = { TRUST_CF_CONNECTING_IP: "false" };
+  const vars = { ORIGIN_URL: originUrl, HOP_SECRET: hopSecret, ...fixed, ...(isLocal ? {} : s3Vars(bucket)) };
   return Object.entries(vars)
     .map(([name, value]) => `${name}=${quote(name, value)}\n`)
     .join("");

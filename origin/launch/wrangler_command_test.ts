@@ -14,7 +14,10 @@ const settings = {
 };
 
 test("the Worker is told the origin and the secret; with the local bucket nothing more", () => {
-  assert.equal(workerVars(settings), `ORIGIN_URL='http://127.0.0.1:8000'\nHOP_SECRET='${"s".repeat(32)}'\n`);
+  assert.equal(
+    workerVars(settings),
+    `ORIGIN_URL='http://127.0.0.1:8000'\nHOP_SECRET='${"s".repeat(32)}'\nTRUST_CF_CONNECTING_IP='false'\n`,
+  );
 });
 
 test("a bucket of the configuration is reached over S3", () => {

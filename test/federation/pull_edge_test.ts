@@ -10,7 +10,7 @@ import {
   makeRemoteWorld,
   type RemoteServer,
 } from "../support/remote_server.ts";
-import { openStream } from "./stage.ts";
+import { openStream, until } from "./stage.ts";
 
 const SERVER = "example.org";
 const USER = "token_of_user";
@@ -34,11 +34,13 @@ before(async () => {
 
 const path = (id: string) => `/_matrix/client/v1/media/download/${remote.name}/${id}`;
 
-/** Sends half of a media, and the rest (or nothing more) when told to. */
-function offerSlowly(id: string, bytes: Buffer): (how?: "end" | "break") => void {
+/** Sends half of a media, and the rest (or nothing more) when told to. `announced`: the part says how long it is. */
+function offerSlowly(id: string, bytes: Buffer, announced: boolean): (how?: "end" | "break") => void {
   const gate = Promise.withResolvers<"end" | "break">();
   remote.instead.set(DOWNLOAD + id, async (_, response) => {
-    const whole = envelope({ bytes, type: "video/mp4" });
+    const plain = envelope({ bytes, type: "video/mp4" }).toString("latin1");
+    const length = announced ? `\r\nContent-Length: ${bytes.length}` : "";
+    const whole = Buffer.from(plain.replace("video/mp4", `video/mp4${length}`), "latin1");
     response.writeHead(200, { "content-type": "multipart/mixed; boundary=b0undary" });
     response.write(whole.subarray(0, whole.length / 2));
     if ((await gate.promise) === "break") response.destroy();
@@ -49,7 +51,7 @@ function offerSlowly(id: string, bytes: Buffer): (how?: "end" | "break") => void
 
 test("remote media flows through the edge while it is fetched, and is the edge's own from the second request on", async () => {
   const bytes = Buffer.alloc(2_000_000, "from far away ");
-  const go = offerSlowly("far", bytes);
+  const go = offerSlowly("far", bytes, true);
   const first = await openStream(stack.tiers.edge, path("far"), { token: USER });
   await first.received(900_000);
   go();
@@ -61,19 +63,39 @@ test("remote media flows through the edge while it is fetched, and is the edge's
     assert.match(heard.headers["cache-status"] ?? "", /hit/);
   }
   assert.equal(await stack.origin.app.metrics.requestsSeen(), seen);
-  assert.equal(remote.asked(DOWNLOAD), 1);
+  assert.equal(remote.asked(`${DOWNLOAD}far`), 1);
 });
 
-test("remote media that breaks off breaks off through the edge too, and is published nowhere", async () => {
-  const go = offerSlowly("broken", Buffer.alloc(2_000_000, "broken "));
-  const stream = await openStream(stack.tiers.edge, path("broken"), { token: USER });
-  await stream.received(900_000);
-  go("break");
-  await assert.rejects(stream.end());
-  const heard = await ask(stack.tiers.edge, path("broken"), { token: USER });
-  assert.equal(heard.status, 502);
-  assert.equal(await stack.edge.bucket.get(`d/${remote.name}/broken`), null);
+test("of unknown length it comes when it is whole: at the edge a broken answer without length would look whole", async () => {
+  const bytes = Buffer.alloc(2_000_000, "who knows how long ");
+  const go = offerSlowly("unknown", bytes, false);
+  const asked = ask(stack.tiers.edge, path("unknown"), { token: USER });
+  await until(() => remote.asked(`${DOWNLOAD}unknown`) === 1);
+  setTimeout(go, 200);
+  const heard = await asked;
+  assert.ok(heard.body.equals(bytes));
+  assert.equal(heard.headers["content-length"], "2000000");
 });
+
+for (const announced of [true, false]) {
+  test(`it breaks off through the edge too, and is published nowhere, its length ${announced ? "" : "not "}announced`, async () => {
+    const id = `broken-${announced}`;
+    const go = offerSlowly(id, Buffer.alloc(2_000_000, "broken "), announced);
+    const first = announced
+      ? openStream(stack.tiers.edge, path(id), { token: USER }).then(async (stream) => {
+          await stream.received(900_000);
+          go("break");
+          await assert.rejects(stream.end());
+        })
+      : ask(stack.tiers.edge, path(id), { token: USER }).then(({ status }) => assert.equal(status, 502));
+    await until(() => remote.asked(DOWNLOAD + id) === 1);
+    setTimeout(() => go("break"), announced ? 5_000 : 200);
+    await first;
+    const heard = await ask(stack.tiers.edge, path(id), { token: USER });
+    assert.equal(heard.status, 502);
+    assert.equal(await stack.edge.bucket.get(`d/${remote.name}/${id}`), null);
+  });
+}
 
 test("without a token nothing is fetched through the edge either", async () => {
   remote.listener.asked.length = 0;

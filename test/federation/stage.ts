@@ -100,6 +100,7 @@ export function openStream(url: string, path: string, options: { token: string; 
   const headers = { authorization: `Bearer ${options.token}` };
   return new Promise((resolve, reject) => {
     const request = httpRequest({ hostname, port, path, headers, agent: false }, (response) => {
+      response.setMaxListeners(0);
       const chunks: Buffer[] = [];
       let size = 0;
       const ended = Promise.withResolvers<Buffer>();

@@ -51,7 +51,9 @@ function beginReading(tier: Tier): Promise<Reader> {
   const { hostname, port } = new URL(stack.tiers[tier]);
   const socket = connect(Number(port), hostname);
   lifetime.after(() => socket.destroy());
-  socket.write(`GET ${download(large[tier])} HTTP/1.1\r\nHost: example.org\r\nAuthorization: Bearer ${USER}\r\nConnection: close\r\n\r\n`);
+  socket.write(
+    `GET ${download(large[tier])} HTTP/1.1\r\nHost: example.org\r\nAuthorization: Bearer ${USER}\r\nConnection: close\r\n\r\n`,
+  );
   return new Promise((resolve, reject) => {
     socket.once("error", reject);
     socket.once("data", (first) => {

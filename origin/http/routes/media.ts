@@ -10,7 +10,7 @@ import type { Limits } from "../../pipelines/limits/limits.ts";
 import type { FindOrMakeThumbnail } from "../../pipelines/thumbnail/thumbnail.ts";
 import type { Authenticate } from "../authenticate.ts";
 import { countedAs } from "../limit.ts";
-import { mayArrive, replyArriving } from "../reply_arriving.ts";
+import { mayArrive, needsLength, replyArriving } from "../reply_arriving.ts";
 import { replyMedia } from "../reply_media.ts";
 import { headerOf, queryOf } from "../request_context.ts";
 import type { Route } from "../server.ts";
@@ -66,8 +66,9 @@ export function mediaRoutes(parts: MediaRouteParts): Route[] {
   }
 
   async function download(request: FastifyRequest, { mxc, fileName }: DownloadRoute, access: MediaAccess) {
-    const find = mayArrive(request) ? parts.download.atOnce : parts.download.whole;
-    return await find(mxc, { ...access, fileName });
+    const options = { ...access, fileName };
+    if (!mayArrive(request)) return await parts.download.whole(mxc, options);
+    return await parts.download.atOnce(mxc, { ...options, lengthNeeded: needsLength(request) });
   }
 
   async function subjectFor(request: FastifyRequest, tenant: Tenant): Promise<Subject> {

@@ -25,8 +25,11 @@ export type DownloadOptions = MediaAccess & { readonly fileName: string | undefi
 export interface Download {
   /** The media, once all of it is here. */
   whole(mxc: Mxc, options: DownloadOptions): Promise<Served>;
-  /** The media, or as much as has come of it: for answers that may end in a broken connection. */
-  atOnce(mxc: Mxc, options: DownloadOptions): Promise<Served | Arriving>;
+  /**
+   * The media, or as much as has come of it: for answers that may end in a broken connection. `lengthNeeded`: only where its
+   * length is known, because nobody could tell a broken answer from a whole one without.
+   */
+  atOnce(mxc: Mxc, options: DownloadOptions & { readonly lengthNeeded: boolean }): Promise<Served | Arriving>;
 }
 
 /** What is here a moment after its head is answered like all that is stored: with its length and its entity tag. In milliseconds. */
@@ -61,9 +64,10 @@ export function makeDownload(parts: DownloadParts): Download {
 
   return {
     whole: async (mxc, options) => serve(await findVisible(mxc, options), options),
-    async atOnce(mxc, options) {
+    async atOnce(mxc, { lengthNeeded, ...options }) {
       const found = await findArriving(mxc, options);
       if (!isArrival(found)) return serve(found, options);
+      if (lengthNeeded && found.announcedBytes === undefined) return serve(await found.stored, options);
       const stored = await Promise.race([found.stored, after(MOMENT_MS)]);
       const bytes = stored ? undefined : found.follow(options.signal);
       return bytes ? pass(found, bytes, options.fileName) : serve(await found.stored, options);
