@@ -40,10 +40,10 @@ export class DocumentCache<V> {
     this.#parts = parts;
   }
 
-  /** The document, or `undefined` where there is none. Throws when the bucket cannot be read: that is not "absent". */
-  async read(key: string, keepAlive: KeepAlive): Promise<V | undefined> {
+  /** The document (`asItIsNow`: read anew, whatever is kept), or `undefined` where there is none. Throws when the bucket cannot be read: that is not "absent". */
+  async read(key: string, keepAlive: KeepAlive, asItIsNow = false): Promise<V | undefined> {
     const now = this.#parts.clock();
-    const kept = this.#kept.get(key);
+    const kept = asItIsNow ? undefined : this.#kept.get(key);
     if (kept && now - kept.takenMs < DOCUMENT_TTL_MS) return kept.value;
     return await this.#reading.run(key, now, () => this.#readBucket(key, now), keepAlive);
   }

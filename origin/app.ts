@@ -34,6 +34,7 @@ import type { Tenant } from "./http/tenant.ts";
 import { makeImager } from "./imaging/imager.ts";
 import { makeCleanStaging } from "./jobs/clean_staging.ts";
 import { makeExpirePending } from "./jobs/expire_pending.ts";
+import { makeExpireThumbnails } from "./jobs/expire_thumbnails.ts";
 import { makeReap } from "./jobs/reap.ts";
 import { type Schedule, startSchedule } from "./jobs/schedule.ts";
 import { makeSweepEdge } from "./jobs/sweep_edge.ts";
@@ -421,6 +422,16 @@ async function construct(
         name: "forget_fetches",
         everyMs: 60 * 60_000,
         run: async () => void (await forgetFetches(db, clock() - DEAD_FETCH_MS)),
+      },
+      {
+        name: "expire_thumbnails",
+        everyMs: 60 * 60_000,
+        run: makeExpireThumbnails({
+          db,
+          clock,
+          days: () => live.config.thumbnails.expireAfterDays,
+          hasEdge: bucket !== undefined,
+        }),
       },
       { name: "last_access", everyMs: 60_000, run: () => accessLog.flush() },
       ...(bucket ? [sweepEdgeJob(bucket)] : []),

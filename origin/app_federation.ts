@@ -11,6 +11,7 @@ import type { SafeFetch } from "./net/safe_fetch.ts";
 import type { FindDatastore } from "./pipelines/domain.ts";
 import { makePullFailures } from "./pipelines/download/pull_failures.ts";
 import { makePullOnce } from "./pipelines/download/pull_once.ts";
+import { makeReceivePulled } from "./pipelines/download/pull_receive.ts";
 import { makePullRemote, type PullRemote } from "./pipelines/download/pull_remote.ts";
 import { makePullSlots } from "./pipelines/download/pull_slots.ts";
 import { makeStorePulled } from "./pipelines/download/pull_store.ts";
@@ -115,6 +116,7 @@ export async function makePulling({ federation, downloads }: Config, parts: Pull
     turns,
     slots: makePullSlots({ workers: downloads.numWorkers, waiting: WAITING_PULLS, waitMs: SLOT_WAIT_MS }),
     failures,
+    receive: makeReceivePulled(parts),
     store: makeStorePulled({ clock, storeOnce: parts.storeOnce, datastores, deadlineMs: STORE_MS }),
     patienceMs: PATIENCE_MS,
     closing: closing.signal,

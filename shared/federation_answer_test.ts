@@ -14,7 +14,9 @@ const MEDIA = {
 
 test("media is wrapped with a known length, the type and the name of the client API", () => {
   const answer = answerFederation("b0", MEDIA);
-  const text = new TextDecoder().decode(answer.head) + "12345" + new TextDecoder().decode(answer.tail);
+  const text = [answer.head, new TextEncoder().encode("12345"), answer.tail]
+    .map((part) => new TextDecoder().decode(part))
+    .join("");
   assert.equal(answer.bytes, new TextEncoder().encode(text).byteLength);
   assert.equal(answer.headers["content-length"], String(answer.bytes));
   assert.equal(answer.headers["content-type"], "multipart/mixed; boundary=b0");

@@ -67,8 +67,17 @@ export function makeDecide({ findViewer, findDescriptor }: DecideParts): Decide 
     parseMediaQuery(queryOf(visit), route.authenticated);
     return route.kind === "thumbnail"
       ? await decideThumbnail(visit, route, found, viewer)
-      : decideDownload(visit, route, found, viewer);
+      : decideDownload(visit, route, await withBody(visit, route, found), viewer);
   };
+
+  /**
+   * A descriptor that was published with a thumbnail has no body yet. The next thing that happens to it is that the origin
+   * adds one, after the first download; the second is to find it, so what is kept is not enough here.
+   */
+  async function withBody(visit: Visit, route: Download, found: Found): Promise<Found> {
+    if (typeof found === "string" || found.gone || found.body !== undefined) return found;
+    return await findDescriptor(visit, descriptorKey(route.mxc), route.mxc, true);
+  }
 }
 
 const NO_POLICY: Decision = { kind: "forward", reason: "bypass", detail: "no-policy" };

@@ -3,12 +3,14 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Part, startPart } from "./part.ts";
 import type { Say } from "./say.ts";
-import { type EdgeSettings, varsFile, workerVars } from "./wrangler_command.ts";
+import { type EdgeSettings, varsFile, workerVars, wranglerCommand } from "./wrangler_command.ts";
 
 const KEEPER = fileURLToPath(new URL("edge_keeper.ts", import.meta.url));
 
 /** Starts a local edge: `wrangler dev` with this repository's Worker. Throws `LaunchError` for settings that do not fit. */
 export async function startEdge(settings: EdgeSettings, echo: Pick<Say, "raw" | "rawWarn">): Promise<Part> {
+  // Thrown here, not in the process that is about to be started.
+  wranglerCommand(settings);
   const vars = workerVars(settings);
   const file = varsFile(settings.data);
   await mkdir(dirname(file), { recursive: true });

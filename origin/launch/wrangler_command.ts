@@ -66,13 +66,21 @@ function quote(name: string, value: string): string {
   return `${mark}${value.replaceAll("$", "\\$")}${mark}`;
 }
 
-/** The command that runs `wrangler dev` with this repository's `wrangler.toml`, quietly, and without calling home. */
+function findWrangler(): string {
+  try {
+    return createRequire(import.meta.url).resolve("wrangler");
+  } catch (error) {
+    throw new LaunchError("wrangler, which runs a local edge, is not installed; run `npm ci`", { cause: error });
+  }
+}
+
+/** The command that runs `wrangler dev` with this repository's `wrangler.toml`, quietly, and without calling home. Throws `LaunchError` where there is no wrangler. */
 export function wranglerCommand({ data, port }: Pick<EdgeSettings, "data" | "port">): Command {
   const inEdge = (name: string) => resolve(data, "edge", name);
   return {
     args: [
       "--no-warnings",
-      createRequire(import.meta.url).resolve("wrangler"),
+      findWrangler(),
       "dev",
       ...["--config", join(TOP, "wrangler.toml")],
       ...["--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0"],

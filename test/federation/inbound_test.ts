@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createConnection } from "node:net";
 import { before, describe, test } from "node:test";
 import { MultipartReader } from "../../shared/multipart_reader.ts";
 import { startStack, type TestStack } from "../support/app.ts";
@@ -51,6 +52,17 @@ before(async () => {
 /** Asks as a remote server. */
 async function askAs(server: RemoteServer, base: string, path: string, headers: Record<string, string> = {}) {
   return await ask(base, path, { headers: { authorization: await server.sign(SERVER, path), ...headers } });
+}
+
+/** Asks with any number of `Authorization` headers, each on a line of its own. */
+async function raw(base: string, path: string, authorizations: readonly string[]): Promise<string> {
+  const { hostname, port, host } = new URL(base);
+  const lines = authorizations.map((one) => `Authorization: ${one}\r\n`).join("");
+  const socket = createConnection({ host: hostname, port: Number(port) });
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${lines}Connection: close\r\n\r\n`);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("latin1");
 }
 
 /** Takes the multipart body apart, strictly. */
@@ -284,6 +296,9 @@ describe("a request that is not proven to come from a server", () => {
     await refused({ authorization: `${good}, ${good.replace(/sig="../, 'sig="AA')}` });
     for (const base of Object.values(stack.tiers)) {
       assert.equal((await ask(base, path, { headers: { authorization: `${good},${good}` } })).status, 200);
+      assert.match(await raw(base, path, [good, good]), /^HTTP\/1\.1 200 /);
+      assert.match(await raw(base, path, [good, "Bearer abc"]), /^HTTP\/1\.1 200 /);
+      assert.match(await raw(base, path, [good, good.replace(/sig="../, 'sig="AA')]), /^HTTP\/1\.1 401 /);
     }
   });
 });

@@ -77,7 +77,8 @@ export interface Signing {
 /** The certificates of all remote servers of a test, and how an origin comes to trust and to reach them. */
 export interface RemoteWorld {
   readonly authority: Authority;
-  start(): Promise<RemoteServer>;
+  /** `certificateFor`: another name than its own, as in `subjectAltName`. */
+  start(how?: { readonly certificateFor?: string }): Promise<RemoteServer>;
 }
 
 /** The part of an origin's configuration that lets it reach remote servers on loopback. */
@@ -92,8 +93,8 @@ export function makeRemoteWorld(lifetime: Lifetime): RemoteWorld {
   const tls = authority.issue("IP:127.0.0.1");
   return {
     authority,
-    async start() {
-      const remote = await startRemoteServer(tls);
+    async start({ certificateFor } = {}) {
+      const remote = await startRemoteServer(certificateFor === undefined ? tls : authority.issue(certificateFor));
       lifetime.after(() => remote.close());
       return remote;
     },

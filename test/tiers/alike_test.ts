@@ -151,6 +151,15 @@ describe("the second GET and every later one is a hit at the edge", () => {
   }
 });
 
+test("a download after its thumbnail is a hit the second time, however soon it is asked for", async () => {
+  const id = await upload(stack.tiers.origin, USER, await makePhoto(400, 300), { type: "image/jpeg" });
+  const asking = { token: USER };
+  await ask(stack.tiers.edge, `/_matrix/client/v1/media/thumbnail/${id}?width=96&height=96&method=crop`, asking);
+  await ask(stack.tiers.edge, `/_matrix/client/v1/media/download/${id}`, asking);
+  const second = await ask(stack.tiers.edge, `/_matrix/client/v1/media/download/${id}`, asking);
+  assert.match(second.headers["cache-status"] ?? "", /hit/);
+});
+
 test("authenticated answers are never public, and refusals are never stored", async () => {
   const shown = await ask(stack.tiers.edge, `/_matrix/client/v1/media/download/${ids.photo}`, { token: USER });
   assert.match(shown.headers["cache-control"] ?? "", /^private/);

@@ -55,11 +55,14 @@ export const thumbnailsSchema = z
       "Make WebP of those that do not move, a third smaller than JPEG, for clients that ask for it by name (`Accept: image/webp`, as browsers do). New with mxcdn.",
     ),
     stillFrame: decimal(0.5, "Which frame a still thumbnail shows: 0 is the first, 1 the last.", { min: 0, max: 1 }),
-    expireAfterDays: count(0, "After how many days unused thumbnails are removed; 0: never.", {
-      domain: false,
-      type: "days",
-      status: "later",
-    }),
+    expireAfterDays: count(
+      0,
+      "How many days after they were made thumbnails are removed, to be made again when asked for; 0: never.",
+      {
+        domain: false,
+        type: "days",
+      },
+    ),
   })
   .prefault({})
   .meta({ description: "Thumbnails.", domain: true, live: true });

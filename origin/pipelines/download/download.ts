@@ -58,7 +58,7 @@ export function makeDownload(parts: DownloadParts): Download {
       media: { type, name: fileName ?? arrival.fileName, announcedBytes },
       bytes,
       isCharged: mine,
-      publish: publish && (async () => await publish.media(await stored)),
+      publish: publish && (() => stored.then(publish.media, () => undefined)),
     };
   }
 

@@ -1,21 +1,15 @@
 import { MatrixError, toMatrixError } from "../../../shared/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
-import type { FetchMedia, RemoteMedia } from "../../matrix/fetch_media.ts";
-import { malformed } from "../../matrix/remote_error.ts";
+import type { FetchMedia } from "../../matrix/fetch_media.ts";
 import type { Clock } from "../../platform/clock.ts";
-import type { MakeId } from "../../platform/ids.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
-import type { Datastore } from "../../stores/datastores/datastore.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/media.ts";
-import type { Domain } from "../domain.ts";
-import type { Limits } from "../limits/limits.ts";
-import type { Counted } from "../limits/subject.ts";
-import type { Ingested } from "../upload/ingest.ts";
-import { openPullBudget } from "./pull_budget.ts";
 import { type PullFailure, type PullFailures, toError } from "./pull_failures.ts";
-import { PullFile } from "./pull_file.ts";
+import type { PullFile } from "./pull_file.ts";
+import { concerns, type PullOrder } from "./pull_order.ts";
+import type { ReceivePulled } from "./pull_receive.ts";
 import type { PullSlots } from "./pull_slots.ts";
 import type { StorePulled } from "./pull_store.ts";
 import type { PullNews, PullTurn, PullTurns } from "./pull_turns.ts";
@@ -26,29 +20,16 @@ export interface PullOnceParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "mediaFetched">;
-  readonly makeTemporaryId: MakeId;
   readonly fetchMedia: FetchMedia;
-  readonly limits: Pick<Limits, "chargeFetch">;
   readonly turns: PullTurns;
   readonly slots: PullSlots;
   readonly failures: PullFailures;
+  readonly receive: ReceivePulled;
   readonly store: StorePulled;
   /** How long somebody else's fetch is waited for. */
   readonly patienceMs: number;
   /** Ends everything that is under way. */
   readonly closing: AbortSignal;
-}
-
-/** On whose behalf a media is fetched. */
-export interface PullOrder {
-  readonly asking: Domain;
-  readonly who: Counted;
-  /** How long the other server may wait for media that is not uploaded yet. */
-  readonly waitMs: number;
-  /** Also from a server of `federation.ignoredHosts`. */
-  readonly evenIfIgnored: boolean;
-  /** Recorded media whose object is gone: only its bytes are wanted. */
-  readonly lost?: Media | undefined;
 }
 
 /** A media that has begun to come: what it is, and its bytes as they arrive. */
@@ -166,52 +147,14 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
       await remote.body.cancel();
       throw error;
     });
-    const received = await receive(remote, order, datastore, onHead);
+    const { contentType, fileName, size: announcedBytes } = remote;
+    const received = await parts.receive(remote, order, datastore.stagingFolder, (file) =>
+      onHead({ contentType, fileName, announcedBytes, file }),
+    );
     try {
       return await parts.store(mxc, { order, received, remote, datastore });
     } finally {
       await received.dispose();
     }
   }
-
-  async function receive(
-    remote: RemoteMedia,
-    { asking, who }: PullOrder,
-    { stagingFolder }: Datastore,
-    onHead: (head: PullHead) => void,
-  ): Promise<Ingested> {
-    const { size: announcedBytes, contentType, fileName } = remote;
-    const payer = { who, homeserver: asking.serverName };
-    const budget = await openPullBudget(parts.limits, payer, announcedBytes).catch(async (error) => {
-      await remote.body.cancel();
-      throw error;
-    });
-    const file = await PullFile.create({ folder: stagingFolder, makeId: parts.makeTemporaryId, announcedBytes });
-    onHead({ contentType, fileName, announcedBytes, file });
-    try {
-      for await (const chunk of remote.body) {
-        await budget.spend(chunk.byteLength);
-        await file.append(chunk);
-      }
-      if (announcedBytes !== undefined && file.size !== announcedBytes) throw lengthLied(announcedBytes, file.size);
-      return file.finish();
-    } catch (error) {
-      await file.fail(error);
-      throw error;
-    } finally {
-      await budget.settle();
-    }
-  }
-}
-
-/**
- * Whether the failure of a fetch is that of everybody who waited for it: not where another of our servers asked, which may be
- * let in less, nor where a budget that is somebody else's was used up.
- */
-export function concerns(failure: { readonly asking: string; readonly status: number }, order: PullOrder): boolean {
-  return failure.asking === order.asking.serverName && failure.status !== 429;
-}
-
-function lengthLied(announced: number, sent: number): MatrixError {
-  return malformed(new Error(`announced ${announced} bytes, sent ${sent}`));
 }

@@ -4,7 +4,8 @@ import { type Clock, pause } from "../../platform/clock.ts";
 import type { Media } from "../../stores/db/media.ts";
 import type { Patience } from "./await_pending.ts";
 import type { PullFailures } from "./pull_failures.ts";
-import { concerns, type Pull, type PullHead, type PullOnce, type PullOrder } from "./pull_once.ts";
+import type { Pull, PullHead, PullOnce } from "./pull_once.ts";
+import { concerns, type PullOrder } from "./pull_order.ts";
 
 /** What {@link makePullRemote} needs. */
 export interface PullRemoteParts {

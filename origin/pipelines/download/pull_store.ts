@@ -9,7 +9,7 @@ import { findMedia, insertMedia, type Media } from "../../stores/db/media.ts";
 import type { FindDatastore } from "../domain.ts";
 import type { Ingested } from "../upload/ingest.ts";
 import type { StoreOnce } from "../upload/store_once.ts";
-import type { PullOrder } from "./pull_once.ts";
+import type { PullOrder } from "./pull_order.ts";
 
 /** What {@link makeStorePulled} needs. `deadlineMs`: how long storing one body may take. */
 export interface StorePulledParts {

@@ -15,7 +15,7 @@ export interface Arriving {
   readonly bytes: ReadableStream<Uint8Array>;
   /** It was fetched on account of this request. */
   readonly isCharged: boolean;
-  /** Tells the edge, once the media is stored. */
+  /** Tells the edge, once the media is stored. Never throws. */
   readonly publish: (() => Promise<void>) | undefined;
 }
 

@@ -1,6 +1,6 @@
 import type { Mxc } from "../../../shared/mxc.ts";
 import type { ThumbnailSpec } from "../../../shared/thumbnail_size.ts";
-import { type Blob, doomIfUnreferenced } from "./blobs.ts";
+import { type Blob, doomIfUnreferenced, lockBlobs } from "./blobs.ts";
 import type { Queryable } from "./database.ts";
 
 /** A thumbnail that was made of a media. Times in milliseconds. */
@@ -94,6 +94,43 @@ export async function insertThumbnail(tx: Queryable, made: NewThumbnail): Promis
   if (inserted.rowCount === 1) await drawGeneration(tx, made);
   else await doomIfUnreferenced(tx, [made.sha256], made.createdAt);
   return await findThumbnail(tx, made, made.suffix);
+}
+
+/** A thumbnail that was deleted: its document at the edge is to be replaced by a tombstone of this generation. */
+export interface DeletedThumbnail extends Mxc {
+  readonly suffix: string;
+  readonly generation: number;
+}
+
+/**
+ * Deletes thumbnails made before the time `before`, the oldest first, and dooms the bodies that nothing else points at.
+ * Fewer than `limit`: there are no more.
+ */
+export async function deleteOldThumbnails(
+  tx: Queryable,
+  before: number,
+  now: number,
+  limit: number,
+): Promise<DeletedThumbnail[]> {
+  const old = await tx.query<{ sha256: string }>(
+    "SELECT sha256 FROM thumbnails WHERE created_at < $1 ORDER BY created_at LIMIT $2",
+    [before, limit],
+  );
+  const hashes = [...new Set(old.rows.map((row) => row.sha256))];
+  // Bodies are locked before what points at them, as everywhere (see blobs.ts).
+  await lockBlobs(tx, hashes);
+  const { rows } = await tx.query<{ server_name: string; media_id: string; suffix: string; generation: number }>(
+    `DELETE FROM thumbnails WHERE created_at < $1 AND sha256 = ANY ($2)
+     RETURNING server_name, media_id, suffix, nextval('generations') AS generation`,
+    [before, hashes],
+  );
+  await doomIfUnreferenced(tx, hashes, now);
+  return rows.map((row) => ({
+    serverName: row.server_name,
+    mediaId: row.media_id,
+    suffix: row.suffix,
+    generation: row.generation,
+  }));
 }
 
 async function drawGeneration(tx: Queryable, { serverName, mediaId, suffix }: NewThumbnail): Promise<void> {

@@ -1,0 +1,23 @@
+import type { Media } from "../../stores/db/media.ts";
+import type { Domain } from "../domain.ts";
+import type { Counted } from "../limits/subject.ts";
+
+/** On whose behalf a media is fetched. */
+export interface PullOrder {
+  readonly asking: Domain;
+  readonly who: Counted;
+  /** How long the other server may wait for media that is not uploaded yet. */
+  readonly waitMs: number;
+  /** Also from a server of `federation.ignoredHosts`. */
+  readonly evenIfIgnored: boolean;
+  /** Recorded media whose object is gone: only its bytes are wanted. */
+  readonly lost?: Media | undefined;
+}
+
+/**
+ * Whether the failure of a fetch is that of everybody who waited for it: not where another of our servers asked, which may be
+ * let in less, nor where a budget that is somebody else's was used up.
+ */
+export function concerns(failure: { readonly asking: string; readonly status: number }, order: PullOrder): boolean {
+  return failure.asking === order.asking.serverName && failure.status !== 429;
+}
