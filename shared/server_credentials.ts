@@ -64,7 +64,10 @@ function parse(text: string): XMatrix {
   return parsed;
 }
 
-/** Takes apart what a server or proxy between has joined: a comma outside quotes with another `X-Matrix ` behind it. */
+/** Credentials begin with a scheme and a blank; a parameter has no blank behind its name (RFC 9110, section 11.4). */
+const NEXT_SCHEME = /^[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32} +[^ \t=,]/;
+
+/** Takes apart what a server or proxy between has joined: a comma outside quotes with other credentials behind it. */
 function splitHeader(header: string): string[] {
   if (header.length > MAX_HEADER) throw unauthorized("Cannot read an Authorization header as long as this");
   const texts: string[] = [];
@@ -74,7 +77,7 @@ function splitHeader(header: string): string[] {
     const char = header[at];
     if (char === '"') quoted = !quoted;
     else if (char === "\\" && quoted) at += 1;
-    else if (char === "," && !quoted && /^[ \t]*x-matrix /i.test(header.slice(at + 1, at + 33))) {
+    else if (char === "," && !quoted && NEXT_SCHEME.test(header.slice(at + 1, at + 65))) {
       texts.push(header.slice(start, at).trim());
       start = at + 1;
     }

@@ -35,6 +35,7 @@ test("several signatures are read from several headers or from one that was join
     [`${header()}, ${second}`],
     [`${header()},${second}`],
     ["Bearer abc", `${header()} ,\t${second}`],
+    [`Bearer abc, ${header()}, ${second}, Basic dXNlcg==`],
   ]) {
     const { signatures } = readServerCredentials(headers);
     assert.deepEqual(

@@ -7,7 +7,8 @@ import { fileURLToPath } from "node:url";
 
 /**
  * The runner behind `npm test`. Unit tests (beside the code) run in one process; tests of the house from outside (`test/`)
- * in a process for each file, a few at once. Both end in one report with one summary.
+ * in a process for each file, a few at once; where there is a Postgres, those of whole tiers a second time on it. All end in
+ * one report with one summary.
  *
  * `npm test -- <text> …` runs the files whose path holds one of the texts.
  */
@@ -25,6 +26,8 @@ type TestEvent = { type: string; data: { nesting?: number; message?: string; tod
 const wanted = process.argv.slice(2);
 const unit = filesOf("{shared,edge,origin}/**/*_test.ts");
 const outside = filesOf("test/**/*_test.ts");
+/** What stands on the embedded database by itself, and is to hold on Postgres too where there is one. */
+const again = process.env.MXCDN_TEST_POSTGRES ? filesOf("test/{domains,specification,tiers,uploads}/**/*_test.ts") : [];
 
 if (unit.length + outside.length === 0) stop(`no test file has ${wanted.join(" or ")} in its path`);
 for (const variable of SERVICES) {
@@ -39,13 +42,17 @@ function filesOf(pattern: string): string[] {
   return files.filter((file) => wanted.length === 0 || wanted.some((text) => file.includes(text)));
 }
 
-/** Both runs as one: what is under the last line of each is added up. */
+/** All runs as one: what is under the last line of each is added up. */
 async function* everything(): AsyncGenerator<TestEvent> {
   const sums = new Map(COUNTS.map((name) => [name, 0]));
   const common = { cwd: TOP, timeout: FILE_TIMEOUT_MS } as const;
   if (unit.length > 0) yield* counted(run({ ...common, files: unit, isolation: "none" }), sums);
   if (outside.length > 0) {
     yield* counted(run({ ...common, files: outside, isolation: "process", concurrency: AT_ONCE }), sums);
+  }
+  if (again.length > 0) {
+    const env = { ...process.env, MXCDN_TEST_STACK: "postgres" };
+    yield* counted(run({ ...common, files: again, isolation: "process", concurrency: AT_ONCE, env }), sums);
   }
   for (const [name, sum] of sums) yield { type: "test:diagnostic", data: { nesting: 0, message: `${name} ${sum}` } };
 }

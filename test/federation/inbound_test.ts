@@ -54,15 +54,14 @@ async function askAs(server: RemoteServer, base: string, path: string, headers: 
   return await ask(base, path, { headers: { authorization: await server.sign(SERVER, path), ...headers } });
 }
 
-/** Asks with any number of `Authorization` headers, each on a line of its own. */
+/** Asks with any number of `Authorization` headers, each on a line of its own: the beginning of the answer. */
 async function raw(base: string, path: string, authorizations: readonly string[]): Promise<string> {
   const { hostname, port, host } = new URL(base);
   const lines = authorizations.map((one) => `Authorization: ${one}\r\n`).join("");
   const socket = createConnection({ host: hostname, port: Number(port) });
   socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${lines}Connection: close\r\n\r\n`);
-  const chunks: Buffer[] = [];
-  for await (const chunk of socket) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString("latin1");
+  for await (const chunk of socket) return (chunk as Buffer).toString("latin1");
+  return "";
 }
 
 /** Takes the multipart body apart, strictly. */

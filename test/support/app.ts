@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type App, buildApp, type Overrides } from "../../origin/app.ts";
 import { parseConfig } from "../../origin/config/load.ts";
 import { silentLog } from "../../origin/platform/log.ts";
+import { newDatabase } from "./database.ts";
 import { startEdge } from "./edge.ts";
 import { type Account, type FakeHomeserver, startHomeserver } from "./homeserver.ts";
 import type { Lifetime } from "./lifetime.ts";
@@ -38,16 +39,28 @@ export interface OriginOptions {
   readonly folder?: string;
 }
 
+const POOL = 5;
+
 /** Starts an origin with a fresh database and datastore in a temporary folder. */
 export async function startOrigin(lifetime: Lifetime, options: OriginOptions): Promise<TestOrigin> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "mxcdn-test-")));
   if (options.folder === undefined) lifetime.after(() => rm(folder, { recursive: true, force: true }));
-  const yaml = yamlOf(folder, options);
+  const own = wantsPostgres(options) ? await newDatabase(POOL) : undefined;
+  const yaml = yamlOf(folder, { ...options, postgres: options.postgres ?? own?.url });
   const { config } = parseConfig([{ name: "test.yaml", text: yaml }, ...(options.files ?? [])]);
   const app = await buildApp(config, { log: silentLog, ...options.overrides });
-  lifetime.after(() => app.close());
+  lifetime.after(async () => {
+    await app.close();
+    await own?.drop();
+  });
   const { address } = await app.listen();
   return { url: address, app, folder, yaml };
+}
+
+/** The runner asks for a second time on Postgres where there is one; an origin that reuses a folder goes on as it was. */
+function wantsPostgres(options: OriginOptions): boolean {
+  const asked = process.env.MXCDN_TEST_STACK === "postgres" && process.env.MXCDN_TEST_POSTGRES !== undefined;
+  return asked && options.postgres === undefined && options.folder === undefined;
 }
 
 /** Both tiers over one bucket, with a homeserver of somebody else's. */
