@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import type { Mxc } from "../shared/mxc.ts";
+import { formatMxc, type Mxc } from "../shared/mxc.ts";
 import { loadIdentities, makeFederation, makePulling } from "./app_federation.ts";
 import { addDatastores, openDatabase, openDatastores, openEdgeBucket } from "./app_stores.ts";
 import { makeTenants, type TenantParts } from "./app_tenants.ts";
@@ -73,6 +73,7 @@ import { makeStoreOnce } from "./pipelines/upload/store_once.ts";
 import { makeUpload } from "./pipelines/upload/upload.ts";
 import { makeClientVersions } from "./pipelines/versions/client_versions.ts";
 import { type Clock, systemClock } from "./platform/clock.ts";
+import { FreshCache } from "./platform/fresh_cache.ts";
 import { type MakeId, randomMediaId, randomRequestId } from "./platform/ids.ts";
 import { type Log, makeLog } from "./platform/log.ts";
 import { type Metrics, makeMetrics } from "./platform/metrics.ts";
@@ -80,8 +81,10 @@ import { openCache } from "./stores/cache/open_cache.ts";
 import { bytesByDatastore } from "./stores/db/blobs.ts";
 import type { Database, Queryable } from "./stores/db/database.ts";
 import { nextGeneration } from "./stores/db/generations.ts";
+import { findMedia, type Media } from "./stores/db/media.ts";
 import { notify } from "./stores/db/notify.ts";
 import { forgetFetches } from "./stores/db/remote_fetches.ts";
+import type { Thumbnail } from "./stores/db/thumbnails.ts";
 import { findUsage } from "./stores/db/usage.ts";
 import { noteVerdict } from "./stores/db/verdicts.ts";
 import type { EdgeBucket } from "./stores/edge/edge_bucket.ts";
@@ -138,6 +141,10 @@ const ESTIMATE_MS = 10 * 60_000;
 const DNS_MS = 5_000;
 const USER_AGENT = "mxcdn";
 const REVOKED_CHANNEL = "mxcdn_revoked";
+const CHANGED_CHANNEL = "mxcdn_changed";
+/** As long as the edge believes what it has read. */
+const ROW_MS = 2_000;
+const MAX_ROWS = 10_000;
 const UPLOADED_CHANNEL = "mxcdn_uploaded";
 const MAX_WAITING = 2_000;
 const RECHECK_MS = 10_000;
@@ -290,8 +297,10 @@ async function construct(
   const { pullRemote } = pulling;
   const ignored = new Set(config.federation.ignoredHosts.map((name) => name.toLowerCase()));
   const isOurs = (serverName: string) => live.tenants.has(serverName);
+  const mediaRows = new FreshCache<Media>({ clock, ttlMs: ROW_MS, max: MAX_ROWS });
+  closers.push(await db.listen(CHANGED_CHANNEL, (uri) => mediaRows.forget(uri)));
   const visibility = {
-    db,
+    findMedia: (mxc: Mxc) => mediaRows.get(formatMxc(mxc), () => findMedia(db, mxc)),
     awaitPending: awaitPending.wait,
     pullRemote,
     isOurs,
@@ -301,7 +310,15 @@ async function construct(
   const findVisible = makeFindVisible(visibility);
   const restore = makeRestore({ pullRemote, isOurs });
   const bringLocal = makeLocalFile({ datastores: findDatastore, makeId: makeTemporaryId });
-  const purge = makePurge({ db, clock, edge: outbox });
+  const purge = makePurge({
+    db,
+    clock,
+    edge: outbox,
+    async forget(mxc) {
+      mediaRows.forget(formatMxc(mxc));
+      await notify(db, CHANGED_CHANNEL, formatMxc(mxc));
+    },
+  });
   const accessLog = makeAccessLog({ db, clock, log });
   closers.push(() => accessLog.flush());
   const download = makeDownload({
@@ -322,7 +339,16 @@ async function construct(
     metrics,
     deadlineMs: THUMBNAIL_MS,
   });
-  const thumbnail = makeThumbnails({ db, findVisible, datastores: findDatastore, restore, generate, publish });
+  const thumbnailRows = new FreshCache<Thumbnail>({ clock, ttlMs: ROW_MS, max: MAX_ROWS });
+  const thumbnail = makeThumbnails({
+    db,
+    rows: thumbnailRows,
+    findVisible,
+    datastores: findDatastore,
+    restore,
+    generate,
+    publish,
+  });
   const info = makeInfo({ db, findVisible, bringLocal, probe: imager.probe, deadlineMs: THUMBNAIL_MS });
   const localCopy = makeLocalCopy({ db, clock, makeMediaId, findVisible, quotas });
   const clientVersions = makeClientVersions({ clock, ttlMs: VERSIONS_MS });

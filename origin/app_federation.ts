@@ -92,7 +92,12 @@ export function makeFederation({ federation }: Config, parts: FederationParts): 
   const resolve = makeResolveServer({ safeFetch, srv: parts.srv, clock, random: Math.random });
   const circuits = new HostCircuits({ failures: federation.backoffAt, clock });
   const federationFetch = makeFederationFetch({ safeFetch, resolve, circuits, clock });
-  const serverKeys = makeServerKeys({ federationFetch, clock, store: keyStore(parts.hints) });
+  const serverKeys = makeServerKeys({
+    federationFetch,
+    clock,
+    store: keyStore(parts.hints),
+    notaries: federation.notaries,
+  });
   return { resolve, federationFetch, serverKeys };
 }
 

@@ -35,6 +35,8 @@ export interface Tombstone {
   gone: true;
   /** Milliseconds since the epoch. */
   at: number;
+  /** It may come again, because it is another server's and was only forgotten here: ask the origin. Ids of our own never do. */
+  again?: true | undefined;
 }
 
 /** What lies under a `d/` key. */
@@ -58,7 +60,13 @@ const liveSchema = z.object({
   frozen: z.optional(z.boolean()),
 });
 
-const tombstoneSchema = z.object({ v: z.literal(1), gen: count, gone: z.literal(true), at: count });
+const tombstoneSchema = z.object({
+  v: z.literal(1),
+  gen: count,
+  gone: z.literal(true),
+  at: count,
+  again: z.optional(z.literal(true)),
+});
 
 const descriptorSchema = z.union([tombstoneSchema, liveSchema]);
 

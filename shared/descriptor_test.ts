@@ -52,6 +52,11 @@ test("what is no descriptor of this version is none at all", () => {
   for (const change of wrong) assert.equal(parse({ ...live, ...change }), undefined, JSON.stringify(change));
 });
 
+test("a tombstone may say that its media can come again, and nothing else about it", () => {
+  assert.deepEqual(parse({ ...tombstone, again: true }), { ...tombstone, again: true });
+  assert.equal(parse({ ...tombstone, again: false }), undefined);
+});
+
 test("what says that it is gone is gone, whatever else it says", () => {
   assert.deepEqual(parse({ ...live, ...tombstone }), tombstone);
   assert.equal(parse({ ...live, gone: true }), undefined);

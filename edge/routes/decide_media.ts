@@ -101,6 +101,7 @@ function settledValue<T>(settled: PromiseSettledResult<T>): T {
 /** The media that this viewer may see, or why nobody knows here. */
 function visibleOf(found: Found, viewer: Viewer): LiveDescriptor | "absent" | "unknown" {
   if (typeof found === "string") return found;
+  if (found.gone && found.again) return "absent";
   if (found.gone || found.quarantined || (found.frozen && !viewer.authenticated)) {
     throw new MatrixError("M_NOT_FOUND", "Media not found");
   }

@@ -65,7 +65,9 @@ export function makeServer(parts: ServerParts, routes: readonly Route[]): Fastif
     if (request.method === "OPTIONS") writeAnswer(reply, preflightAnswer());
   });
   for (const route of routes) register(server, parts, route);
-  server.setNotFoundHandler(() => {
+  server.setNotFoundHandler(({ method }) => {
+    // What no endpoint takes (TRACE, PROPFIND) is refused alike on all paths, as at the edge.
+    if (!METHODS.some((one) => one === method)) throw methodNotAllowed();
     throw new MatrixError("M_UNRECOGNIZED", "Unrecognized request", { status: 404 });
   });
   server.setErrorHandler((thrown, request, reply) => {
@@ -110,9 +112,13 @@ function register(server: FastifyInstance, parts: ServerParts, route: Route): vo
     method: others.filter((method) => !server.hasRoute({ method, url: path })),
     url: path,
     handler: async () => {
-      throw new MatrixError("M_UNRECOGNIZED", "Method not allowed", { status: 405, mrErrcode: "M_METHOD_NOT_ALLOWED" });
+      throw methodNotAllowed();
     },
   });
+}
+
+function methodNotAllowed(): MatrixError {
+  return new MatrixError("M_UNRECOGNIZED", "Method not allowed", { status: 405 });
 }
 
 async function contextOf(parts: ServerParts, request: FastifyRequest, reply: FastifyReply): Promise<RequestContext> {

@@ -13,7 +13,8 @@ const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 404, 405, 429]);
 const MAX_ERROR_TEXT = 200;
 const MAX_RETRY_MS = 3_600_000;
 /** Keys of an error that clients act on; `soft_logout: true` is what keeps a client from destroying its encryption keys. */
-const MEANINGFUL_STRINGS = ["consent_uri", "admin_contact"];
+const MEANINGFUL_STRINGS = ["consent_uri", "admin_contact", "info_uri"];
+const MEANINGFUL_FLAGS = ["soft_logout", "can_upgrade"];
 
 /**
  * The body of a 200 as an object. A refusal is thrown as the MatrixError that the client may get, everything else as a
@@ -43,8 +44,11 @@ async function readObject(response: SafeResponse): Promise<UncheckedObject | und
 function refusal(response: SafeResponse, body: UncheckedObject, clock: Clock): MatrixError {
   const { status } = response;
   const strings = MEANINGFUL_STRINGS.filter((key) => typeof body[key] === "string");
-  const extra = Object.fromEntries(strings.map((key) => [key, errorText(body[key])]));
-  if (typeof body.soft_logout === "boolean") Object.assign(extra, { soft_logout: body.soft_logout });
+  const flags = MEANINGFUL_FLAGS.filter((key) => typeof body[key] === "boolean");
+  const extra = Object.fromEntries([
+    ...strings.map((key) => [key, errorText(body[key])]),
+    ...flags.map((key) => [key, body[key]]),
+  ]);
   const retryAfterMs = status === 429 ? retryAfter(response, body, clock) : undefined;
   return new MatrixError(errcodeOf(status, body.errcode), errorText(body.error), { status, extra, retryAfterMs });
 }

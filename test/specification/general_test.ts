@@ -154,9 +154,8 @@ for (const tier of ["origin", "edge"] as const) {
 
     test("#5 known paths with another method are 405 M_UNRECOGNIZED, before anybody is asked who it is", async () => {
       for (const [path, ...methods] of ENDPOINTS) {
-        for (const method of ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]) {
+        for (const method of ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "PROPFIND", "TRACE"]) {
           if (methods.includes(method)) continue;
-          // POST …/upload and PUT …/upload/{id} are two endpoints, so are the two methods of …/download.
           const heard = await asked(path, { method });
           assert.equal(heard.status, 405, `${method} ${path}`);
           if (method !== "HEAD") isError(heard, 405, "M_UNRECOGNIZED");
@@ -195,19 +194,22 @@ for (const tier of ["origin", "edge"] as const) {
       assert.equal((await put(base(), token, reserved)).status, 200, "the reserved id was left alone");
     });
 
-    test("#14 a homeserver that is over a limit of its own is passed on with its admin_contact", async () => {
-      const body = {
-        errcode: "M_RESOURCE_LIMIT_EXCEEDED",
-        error: "Too many users",
-        admin_contact: "mailto:a@example.org",
-      };
-      stack().homeserver.answer = { status: 403, body };
+    test("#13 #14 a limit of the homeserver's own is passed on with what a client needs to know of it", async () => {
+      const { homeserver } = stack();
+      const bodies = [
+        { errcode: "M_RESOURCE_LIMIT_EXCEEDED", error: "Too many users", admin_contact: "mailto:a@example.org" },
+        { errcode: "M_USER_LIMIT_EXCEEDED", error: "Full", info_uri: "https://example.org/plans", can_upgrade: true },
+      ];
       try {
-        const heard = await asked(`${MEDIA}/config`, { token: newUser(stack().homeserver) });
-        isError(heard, 403, "M_RESOURCE_LIMIT_EXCEEDED");
-        assert.equal(jsonOf(heard).admin_contact, "mailto:a@example.org");
+        for (const body of bodies) {
+          homeserver.answer = { status: 403, body };
+          const heard = await asked(`${MEDIA}/config`, { token: newUser(homeserver) });
+          isError(heard, 403, body.errcode);
+          const { mr_errcode: _, ...told } = jsonOf(heard);
+          assert.deepEqual(told, body);
+        }
       } finally {
-        stack().homeserver.answer = undefined;
+        homeserver.answer = undefined;
       }
     });
   });

@@ -63,9 +63,10 @@ async function mediaFiles(): Promise<number> {
 
 /** How many files there are once the test before has left nothing behind that is still to go. */
 async function settledFiles(): Promise<number> {
-  for (;;) {
+  for (let waited = 0; ; waited += STEP_MS) {
     const files = await listFiles(`${stack.origin.folder}/media`);
     if (!files.some((file) => file.endsWith(".part"))) return files.length;
+    assert.ok(waited < 10_000, "a test before has left a temporary file");
     await new Promise((resolve) => setTimeout(resolve, STEP_MS));
   }
 }

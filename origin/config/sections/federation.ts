@@ -8,6 +8,10 @@ export const federationSchema = z
     backoffAt: count(20, "After how many failures in a row another server is left alone for a while.", {
       min: 1,
     }),
+    notaries: texts(
+      [],
+      "Servers that are asked for another server's keys where it does not give them itself, by name. New with mxcdn.",
+    ),
     ignoredHosts: texts([], "Servers whose media is neither fetched nor served, by name."),
     allowedNetworks: networks(
       ["0.0.0.0/0", "::/0"],

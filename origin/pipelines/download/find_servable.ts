@@ -1,7 +1,6 @@
 import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { Mxc } from "../../../shared/mxc.ts";
-import type { Queryable } from "../../stores/db/database.ts";
-import { findMedia, type Media } from "../../stores/db/media.ts";
+import type { Media } from "../../stores/db/media.ts";
 import type { Domain, FindDatastore, Subject } from "../domain.ts";
 import type { AwaitPending, Patience } from "./await_pending.ts";
 import type { Arrival, PullRemote, PullRequest } from "./pull_remote.ts";
@@ -22,7 +21,8 @@ export interface MediaAccess extends Patience {
 
 /** What {@link makeFindVisible} needs. */
 export interface FindVisibleParts {
-  readonly db: Queryable;
+  /** The row of a media; it may be one of a moment ago. */
+  readonly findMedia: (mxc: Mxc) => Promise<Media | undefined>;
   readonly awaitPending: AwaitPending["wait"];
   readonly pullRemote: Pick<PullRemote, "whole" | "begin">;
   /** Whether a server is one of those served here: what is missing of its media is nowhere else. */
@@ -64,7 +64,7 @@ async function find<A extends Arrival>(
   const { subject } = access;
   const isOurs = parts.isOurs(mxc.serverName);
   if (!isOurs && !isAdmin(subject) && parts.isIgnored(mxc.serverName)) throw notFound();
-  const present = await findMedia(parts.db, mxc);
+  const present = await parts.findMedia(mxc);
   const found = present ?? (isOurs ? await uploaded(parts, mxc, access) : await fetched(access, pull));
   if (!found) throw notFound();
   if (isArrival(found)) return found;

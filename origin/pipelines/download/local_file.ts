@@ -1,5 +1,4 @@
-import { createWriteStream } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -33,12 +32,11 @@ export function makeLocalFile(parts: { readonly datastores: FindDatastore; reado
     const dispose = () => rm(path, { force: true });
     const bytes = await datastore.open(blob.location, undefined, signal);
     if (!bytes) throw new MatrixError("M_UNKNOWN", "Cannot read the media at the moment", { status: 503 });
+    // Made before anything can fail, as in `ingest`.
+    const file = await open(path, "wx", 0o600);
     try {
-      await pipeline(
-        Readable.fromWeb(bytes as import("node:stream/web").ReadableStream),
-        createWriteStream(path, { flags: "wx", mode: 0o600 }),
-        { signal },
-      );
+      const source = Readable.fromWeb(bytes as import("node:stream/web").ReadableStream);
+      await pipeline(source, file.createWriteStream(), { signal });
       return { path, dispose };
     } catch (error) {
       await dispose();

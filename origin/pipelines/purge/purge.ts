@@ -11,6 +11,8 @@ import type { Subject } from "../domain.ts";
 export interface PurgeParts {
   readonly db: Database;
   readonly clock: Clock;
+  /** Forgets what this process has read of a media, and tells the others to. */
+  readonly forget: (mxc: Mxc) => Promise<void>;
   readonly edge: { readonly deliver: (keys: readonly string[]) => Promise<void> } | undefined;
 }
 
@@ -28,20 +30,24 @@ export function makePurge(parts: PurgeParts): Purge {
   return async function purge(mxc, subject, isServerAdmin) {
     const media = await findMedia(parts.db, mxc);
     if (media && !(await mayDelete(media, subject, isServerAdmin))) throw forbidden();
-    const keys = media ? await parts.db.transaction((tx) => erase(tx, mxc)) : [];
+    const keys = media ? await parts.db.transaction((tx) => erase(tx, media)) : [];
+    await parts.forget(mxc);
     // Also where it was gone already: an earlier deletion may not have reached the edge yet.
     await parts.edge?.deliver([descriptorKey(mxc), ...keys]);
   };
 
   /** Returns the keys of the thumbnails that went along. */
-  async function erase(tx: Queryable, mxc: Mxc): Promise<string[]> {
+  async function erase(tx: Queryable, { serverName, mediaId, userId }: Media): Promise<string[]> {
     const at = parts.clock();
+    const mxc = { serverName, mediaId };
+    // What nobody here has uploaded can be fetched again.
+    const again = userId === undefined ? ({ again: true } as const) : {};
     const deleted = await deleteMedia(tx, mxc, at);
     if (!deleted || !parts.edge) return [];
     const { generation, thumbnails } = deleted;
     const keys = thumbnails.map((suffix) => thumbnailKeyOf(mxc, suffix));
     for (const key of [descriptorKey(mxc), ...keys]) {
-      const document = { v: 1, gen: generation, gone: true, at } as const;
+      const document = { v: 1, gen: generation, gone: true, at, ...again } as const;
       await enqueueOutbox(tx, { key, generation, document, createdAt: at });
     }
     return keys;

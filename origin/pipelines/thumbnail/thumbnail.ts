@@ -7,6 +7,7 @@ import {
   type ThumbnailSpec,
   thumbnailSuffix,
 } from "../../../shared/thumbnail_size.ts";
+import type { FreshCache } from "../../platform/fresh_cache.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
 import type { Database } from "../../stores/db/database.ts";
 import type { Media } from "../../stores/db/media.ts";
@@ -21,6 +22,8 @@ import type { MakeThumbnail } from "./generate.ts";
 /** What {@link makeThumbnails} needs. */
 export interface ThumbnailParts {
   readonly db: Database;
+  /** Rows that were read a moment ago. */
+  readonly rows: FreshCache<Thumbnail>;
   readonly findVisible: FindVisible;
   readonly datastores: FindDatastore;
   readonly restore: Restore;
@@ -54,9 +57,10 @@ export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
     const policy = domain.policy.thumbnails;
     const spec = pickThumbnail(request, policy, accept);
     const suffix = thumbnailSuffix(spec);
+    const name = `${formatMxc(mxc)} ${suffix}`;
     const thumbnail =
-      (await findThumbnail(parts.db, mxc, suffix)) ??
-      (await making.run(`${formatMxc(mxc)} ${suffix}`, () => make(domain, media, spec, access)));
+      (await parts.rows.get(name, () => findThumbnail(parts.db, mxc, suffix))) ??
+      (await making.run(name, () => make(domain, media, spec, access)));
     const { publish } = parts;
     return {
       servable: servable(thumbnail, parts.datastores, policy.preferWebp),

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
-import { createWriteStream } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { MatrixError } from "../../../shared/matrix_error.ts";
@@ -42,8 +41,10 @@ export async function ingest(body: AsyncIterable<Uint8Array>, options: IngestOpt
       yield chunk;
     }
   }
+  // The file is there before anything can fail: one that is made while its upload is being given up would stay.
+  const file = await open(path, "wx", 0o600);
   try {
-    await pipeline(counted, createWriteStream(path, { flags: "wx", mode: 0o600 }), { signal: options.signal });
+    await pipeline(counted, file.createWriteStream(), { signal: options.signal });
     if (options.declaredBytes !== undefined && options.declaredBytes !== size) throw lengthLied();
     return { path, size, sha256: hash.digest("hex"), dispose };
   } catch (error) {

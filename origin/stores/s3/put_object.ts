@@ -35,10 +35,10 @@ const MAX_PARTS = 9_000;
 export async function putObject(client: S3Client, object: NewObject, signal: AbortSignal): Promise<void> {
   const put = object.inParts && object.size > ONE_PIECE_BYTES ? putInParts : putInOnePiece;
   await withRetries(ATTEMPTS, signal, async () => {
+    const source = await object.open();
     const silence = watchSilence();
     // The client would wait for the rest of a body that failed: it must be told to stop.
     const bodyFailed = new AbortController();
-    const source = await object.open();
     const body = Readable.from(exactly(source, object.size, silence.heard), { objectMode: false });
     source.on("error", () => undefined); // It comes out of the body, too.
     body.on("error", (error) => bodyFailed.abort(error));
