@@ -44,7 +44,7 @@ import { makeAddressGuard } from "./net/ip_ranges.ts";
 import { makeSafeFetch } from "./net/safe_fetch.ts";
 import { makeJudgeToken } from "./pipelines/authenticate/judge_token.ts";
 import { retireServices } from "./pipelines/authenticate/retire_services.ts";
-import { makeRevoke } from "./pipelines/authenticate/revoke.ts";
+import { makeRevoke, type RevokeParts } from "./pipelines/authenticate/revoke.ts";
 import { TokenCache } from "./pipelines/authenticate/token_cache.ts";
 import { makeVerdict } from "./pipelines/authenticate/verdict.ts";
 import { makeAccessLog } from "./pipelines/download/access_log.ts";
@@ -240,13 +240,15 @@ async function construct(
     drawGeneration: ({ key, tokenHash }, { serverName, tokenTtlMs }) =>
       noteVerdict(db, { key, tokenHash, serverName, expiresAt: clock() + tokenTtlMs }),
   });
-  const revoke = makeRevoke({
+  const revoking: Omit<RevokeParts, "deliver"> = {
     db,
     clock,
     cache: tokens,
     tell: (tx, what) => notify(tx, REVOKED_CHANNEL, JSON.stringify(what)),
-    deliver: outbox && ((keys) => outbox.deliver(keys)),
-  });
+  };
+  const revoke = makeRevoke({ ...revoking, deliver: outbox && ((keys) => outbox.deliver(keys)) });
+  // While we start, the edge may not be there yet: the job tells it.
+  const revokeLater = makeRevoke({ ...revoking, deliver: outbox && (async () => {}) });
   closers.push(await db.listen(REVOKED_CHANNEL, (payload) => forget(tokens, payload)));
 
   // Whom we serve: what a changed configuration changes while we run.
@@ -269,7 +271,7 @@ async function construct(
     bucket &&
     keepsOrder &&
     makeVerdict({ db, clock, judgeToken, bucket, keepsOrder, metrics, sharedSecret, deadlineMs: VERDICT_WRITE_MS });
-  await retireServices({ db, revoke }, live.serviceTokens);
+  await retireServices({ db, revoke: revokeLater }, live);
 
   // What we do.
   const storeOnce = makeStoreOnce({ db, clock, log });
@@ -487,7 +489,7 @@ async function construct(
       addDatastores(datastores, changed);
       live = await livePart(changed);
       tokens.clear();
-      await retireServices({ db, revoke }, live.serviceTokens);
+      await retireServices({ db, revoke }, live);
       const restart = needsRestart(config, changed);
       if (restart.length > 0) log.warn({ sections: restart }, "these changes hold after a restart");
     },
@@ -554,6 +556,7 @@ function makeLive(config: Config, parts: TenantParts) {
     tenants: makeTenants(config, parts),
     admins: new Set(config.admins),
     sharedSecret: config.sharedSecretAuth.enabled ? config.sharedSecretAuth.token : undefined,
+    serverNames: [...config.domains.keys()],
     serviceTokens: [...config.domains.values()].flatMap(({ accessTokens }) =>
       accessTokens.appservices.map((service) => service.asToken),
     ),

@@ -114,13 +114,18 @@ accessTokens:
     await deployment.reconfigure((yaml) => yaml);
   });
 
-  test("a homeserver that is removed is served no more by the origin, and its media stays for the others", async () => {
-    const { origin } = deployment.stack.tiers;
+  test("a homeserver that is removed is served no more, at the edge two seconds later, and its media stays for the others", async () => {
+    const { origin, edge } = deployment.stack.tiers;
     const { id } = await send(origin, B);
+    for (let times = 0; times < 2; times += 1) {
+      assert.equal((await get(edge, B, download(id), { token: userOf(B) })).status, 200);
+    }
     await deployment.reconfigure((yaml) => yaml.replace(/^ {2}- \{"name":"b\.example".*\n/m, ""));
     // With one homeserver left every host is its: the token is not.
     assert.equal((await get(origin, B, CONFIG, { token: userOf(B) })).status, 401);
     assert.equal((await get(origin, A, download(id), { token: userOf(A) })).status, 200);
+    await untilEdgeForgets();
+    assert.equal((await get(edge, B, download(id), { token: userOf(B) })).status, 401);
     await deployment.reconfigure((yaml) => yaml);
     assert.equal((await get(origin, B, CONFIG, { token: userOf(B) })).status, 200);
   });

@@ -2,7 +2,7 @@ import type { Clock } from "../../platform/clock.ts";
 import type { Database, Queryable } from "../../stores/db/database.ts";
 import { nextGeneration } from "../../stores/db/generations.ts";
 import { enqueueOutbox } from "../../stores/db/outbox.ts";
-import { takeVerdictsByToken, takeVerdictsByUser } from "../../stores/db/verdicts.ts";
+import { takeVerdictsByToken, takeVerdictsByUser, takeVerdictsOfOthers } from "../../stores/db/verdicts.ts";
 import type { TokenCache } from "./token_cache.ts";
 
 /** What {@link makeRevoke} needs. */
@@ -22,6 +22,8 @@ export interface Revoke {
   token(tokenHash: string): Promise<void>;
   /** All tokens of one user. */
   user(userId: string): Promise<void>;
+  /** All tokens of homeservers that are not served any more. */
+  allBut(serverNames: readonly string[]): Promise<void>;
 }
 
 /**
@@ -48,6 +50,10 @@ export function makeRevoke(parts: RevokeParts): Revoke {
         await parts.tell(tx, { userId });
         return await bury(tx, taken);
       });
+      await parts.deliver?.(keys);
+    },
+    async allBut(serverNames) {
+      const keys = await parts.db.transaction(async (tx) => bury(tx, await takeVerdictsOfOthers(tx, serverNames)));
       await parts.deliver?.(keys);
     },
   };

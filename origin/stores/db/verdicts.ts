@@ -84,6 +84,15 @@ export async function takeVerdictsByUser(
   return rows.map((row) => row.key);
 }
 
+/** Takes every verdict of a homeserver that is not one of these, as {@link takeVerdictsByToken} does. */
+export async function takeVerdictsOfOthers(tx: Queryable, serverNames: readonly string[]): Promise<string[]> {
+  const { rows } = await tx.query<{ key: string }>(
+    "DELETE FROM edge_verdicts WHERE server_name <> ALL ($1) RETURNING key",
+    [serverNames],
+  );
+  return rows.map((row) => row.key);
+}
+
 /**
  * Forgets up to `limit` verdicts that expired before the time `before`, whose documents may be taken from the bucket, and
  * the revocations that are older than it.
