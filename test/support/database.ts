@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { cp, mkdtemp, readFile, rename, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -91,6 +91,7 @@ async function template(): Promise<string> {
   const { version } = JSON.parse(await readFile(join(modules, "@electric-sql/pglite/package.json"), "utf8"));
   const kept = join(modules, ".cache", `pglite-${version}`);
   if (existsSync(kept)) return kept;
+  await mkdir(join(modules, ".cache"), { recursive: true });
   const making = await mkdtemp(join(modules, ".pglite-"));
   await (await openPglite(making)).close();
   await rename(making, kept).catch(() => rm(making, { recursive: true, force: true }));
