@@ -46,9 +46,13 @@ interface Remembered {
  */
 export function makeJudge({ clock, verdicts, origin }: JudgeParts): Judge {
   const memory = new Lru<Remembered>(MAX_REMEMBERED);
-  const asking = new Flight<LiveVerdict>({ joinMs: JOIN_MS, waitMs: WAIT_MS });
+  const judging = new Flight<LiveVerdict>({ joinMs: JOIN_MS, waitMs: WAIT_MS });
 
-  async function ask(key: string, askedMs: number, visit: Visit, credentials: Credentials): Promise<LiveVerdict> {
+  /** Looks into the bucket and asks the origin as one piece of work: who comes between the two joins it too. */
+  async function judge(key: string, visit: Visit, credentials: Credentials): Promise<LiveVerdict> {
+    const stored = await verdicts.read(key, visit.keepAlive).catch(() => undefined);
+    const askedMs = clock();
+    if (isLive(stored, askedMs)) return stored;
     const { verdict, scope } = await origin.verdict(visit, credentials);
     if (scope === "bucket") verdicts.remember(key, verdict, askedMs);
     else memory.set(key, { verdict, untilMs: Math.min(verdict.exp, askedMs + MEMORY_MS) });
@@ -57,11 +61,15 @@ export function makeJudge({ clock, verdicts, origin }: JudgeParts): Judge {
 
   return async (visit, credentials) => {
     const key = await verdictKey({ host: visit.host, ...credentials });
-    const remembered = memory.get(key);
-    if (remembered && remembered.untilMs > clock()) return remembered.verdict;
-    const stored = await verdicts.read(key, visit.keepAlive).catch(() => undefined);
     const now = clock();
-    if (stored && !stored.gone && stored.exp > now) return stored;
-    return await asking.run(key, now, () => ask(key, now, visit, credentials), visit.keepAlive);
+    const remembered = memory.get(key);
+    if (remembered && remembered.untilMs > now) return remembered.verdict;
+    const kept = verdicts.kept(key, now);
+    if (isLive(kept, now)) return kept;
+    return await judging.run(key, now, () => judge(key, visit, credentials), visit.keepAlive);
   };
+}
+
+function isLive(verdict: Verdict | undefined, nowMs: number): verdict is LiveVerdict {
+  return verdict !== undefined && !verdict.gone && verdict.exp > nowMs;
 }

@@ -43,9 +43,15 @@ export class DocumentCache<V> {
   /** The document (`asItIsNow`: read anew, whatever is kept), or `undefined` where there is none. Throws when the bucket cannot be read: that is not "absent". */
   async read(key: string, keepAlive: KeepAlive, asItIsNow = false): Promise<V | undefined> {
     const now = this.#parts.clock();
-    const kept = asItIsNow ? undefined : this.#kept.get(key);
-    if (kept && now - kept.takenMs < DOCUMENT_TTL_MS) return kept.value;
+    const kept = asItIsNow ? undefined : this.kept(key, now);
+    if (kept !== undefined) return kept;
     return await this.#reading.run(key, now, () => this.#readBucket(key, now), keepAlive);
+  }
+
+  /** The document as it was read within the last two seconds, without a look into the bucket. */
+  kept(key: string, nowMs: number): V | undefined {
+    const kept = this.#kept.get(key);
+    return kept && nowMs - kept.takenMs < DOCUMENT_TTL_MS ? kept.value : undefined;
   }
 
   /** Keeps a document that came another way. `takenMs`: a time before it was asked for. */

@@ -130,19 +130,27 @@ test("an origin that does not know our secret is named as what it is: 502, never
   assert.match(String(answer.json().error), /HOP_SECRET/);
 });
 
-test("200 requests with one new token at once ask the origin once, refused or not", async () => {
-  // Long enough for all of them to have arrived, also on a busy machine.
-  await stage.edge.setBucketMood({ delayMs: 800 });
+test("who asks while the origin is being asked joins, also when the look into the bucket is over", async () => {
+  stage.origin.verdicts.set(token, { scope: "memory", verdict: {}, afterMs: 600 });
+  await stage.edge.setBucketMood({ delayMs: 400 });
   try {
-    for (const known of [true, false]) {
-      token = `herd-${known}`;
-      if (known) stage.origin.verdicts.set(token, { scope: "memory", verdict: {} });
-      const statuses = await Promise.all(Array.from({ length: 200 }, () => statusFor()));
-      assert.deepEqual(new Set(statuses), new Set([known ? 200 : 401]));
-      assert.equal(stage.origin.verdictsAsked(token), 1);
-      assert.equal((await stage.edge.bucketReads())[await verdictKey({ host: host(), token })], 1);
-    }
+    const first = statusFor();
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    assert.deepEqual(await Promise.all([first, statusFor()]), [200, 200]);
+    assert.equal(stage.origin.verdictsAsked(token), 1);
+    assert.equal((await stage.edge.bucketReads())[await verdictKey({ host: host(), token })], 1);
   } finally {
     await stage.edge.setBucketMood({});
+  }
+});
+
+test("200 requests with one new token at once ask the origin once, refused or not", async () => {
+  for (const known of [true, false]) {
+    token = `herd-${known}`;
+    if (known) stage.origin.verdicts.set(token, { scope: "memory", verdict: {} });
+    const statuses = await stage.edge.gather(200, () => Promise.all(Array.from({ length: 200 }, () => statusFor())));
+    assert.deepEqual(new Set(statuses), new Set([known ? 200 : 401]));
+    assert.equal(stage.origin.verdictsAsked(token), 1);
+    assert.equal((await stage.edge.bucketReads())[await verdictKey({ host: host(), token })], 1);
   }
 });

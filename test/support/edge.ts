@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { Miniflare } from "miniflare";
@@ -21,9 +22,10 @@ export interface EdgeS3 {
   readonly secretAccessKey: string;
 }
 
-/** What the bucket does when the edge reads it: as it is, after `delayMs`, or not at all. */
+/** What the bucket does when the edge reads it: as it is, after `delayMs`, when it is `held` no more, or not at all. */
 export interface BucketMood {
   readonly delayMs?: number;
+  readonly held?: boolean;
   readonly failing?: boolean;
 }
 
@@ -39,6 +41,8 @@ export interface RunningEdge {
   /** How often the Worker has read each key through its binding. */
   bucketReads(): Promise<Record<string, number>>;
   setBucketMood(mood: BucketMood): Promise<void>;
+  /** Holds the bucket until `count` of the requests that `send` sends have reached the Worker, so that they are there at once. */
+  gather<T>(count: number, send: () => Promise<T>): Promise<T>;
   dispose(): Promise<void>;
 }
 
@@ -55,7 +59,9 @@ const WATCHED = `
 import worker from "./edge/main.ts";
 const reads = {};
 let mood = {};
+let visits = 0;
 async function act(work) {
+  while (mood.held) await scheduler.wait(5);
   if (mood.delayMs) await scheduler.wait(mood.delayMs);
   if (mood.failing) throw new Error("the test broke the bucket");
   return await work();
@@ -68,6 +74,8 @@ export default {
     const { pathname } = new URL(request.url);
     if (pathname === "${CONTROL}reads") return Response.json(reads);
     if (pathname === "${CONTROL}mood") { mood = await request.json(); return new Response(null, { status: 204 }); }
+    if (pathname === "${CONTROL}visits") return Response.json(visits);
+    visits += 1;
     return await worker.fetch(request, { ...env, BUCKET: watched(env.BUCKET) }, context);
   },
 };`;
@@ -87,17 +95,30 @@ export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
   });
   const front = await worker.ready;
   const direct = withoutSlash(await worker.unsafeGetDirectURL());
+  const read = async (what: string) => (await fetch(`${direct}${CONTROL}${what}`)).json();
+  const setBucketMood = async (mood: BucketMood) => {
+    await fetch(`${direct}${CONTROL}mood`, { method: "POST", body: JSON.stringify(mood) });
+  };
   return {
     url: direct,
     frontUrl: withoutSlash(front),
     s3: { endpoint: withoutSlash(new URL("/cdn-cgi/local/r2/s3", front)), bucket: BUCKET, region: "auto", ...KEYS },
     bucket: await worker.getR2Bucket(options.withoutBinding ? "ELSEWHERE" : "BUCKET"),
-    async bucketReads() {
-      const answer = await fetch(`${direct}${CONTROL}reads`);
-      return (await answer.json()) as Record<string, number>;
-    },
-    async setBucketMood(mood) {
-      await fetch(`${direct}${CONTROL}mood`, { method: "POST", body: JSON.stringify(mood) });
+    bucketReads: async () => (await read("reads")) as Record<string, number>,
+    setBucketMood,
+    async gather(count, send) {
+      const before = Number(await read("visits"));
+      await setBucketMood({ held: true });
+      try {
+        const sent = send();
+        while (Number(await read("visits")) < before + count) await setTimeout(5);
+        // They have arrived, and some have yet to compute what they look for.
+        await setTimeout(100);
+        await setBucketMood({});
+        return await sent;
+      } finally {
+        await setBucketMood({});
+      }
     },
     dispose: () => worker.dispose(),
   };
