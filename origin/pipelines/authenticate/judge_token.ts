@@ -72,7 +72,10 @@ export function makeJudgeToken(parts: JudgeTokenParts): JudgeToken {
       parts.metrics.tokenJudged("cache");
       return known;
     }
-    return await asking.run(`${context.fenced} ${names.key}`, () => ask(domain, credentials, context, names));
+    // Who comes after a revocation does not join a question that was asked before it.
+    const begun = parts.cache.begin();
+    const flight = `${context.fenced} ${begun} ${names.key}`;
+    return await asking.run(flight, () => ask(domain, credentials, context, names, begun));
   };
 
   async function ask(
@@ -80,8 +83,8 @@ export function makeJudgeToken(parts: JudgeTokenParts): JudgeToken {
     credentials: Credentials,
     context: TokenContext,
     names: TokenNames,
+    begun: number,
   ): Promise<JudgedIdentity> {
-    const begun = parts.cache.begin();
     const generation = context.fenced ? await parts.drawGeneration(names, domain) : 0;
     const askedMs = parts.clock();
     const found = await identify(domain, credentials, context);
