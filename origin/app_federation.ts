@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import type { Base } from "./app_base.ts";
 import type { Config } from "./config/schema.ts";
 import { type FederationFetch, makeFederationFetch, type SigningIdentity } from "./matrix/federation_request.ts";
 import { makeFetchMedia } from "./matrix/fetch_media.ts";
@@ -6,9 +6,6 @@ import { HostCircuits } from "./matrix/host_circuits.ts";
 import { makeResolveServer, type ResolveServer } from "./matrix/resolve.ts";
 import { type KeyStore, makeServerKeys, type ServerKeys } from "./matrix/server_keys.ts";
 import { loadSigningIdentity } from "./matrix/signing_identity.ts";
-import type { Dns } from "./net/dns.ts";
-import type { SafeFetch } from "./net/safe_fetch.ts";
-import type { FindDatastore } from "./pipelines/domain.ts";
 import { makePullFailures } from "./pipelines/download/pull_failures.ts";
 import { makePullOnce } from "./pipelines/download/pull_once.ts";
 import { makeReceivePulled } from "./pipelines/download/pull_receive.ts";
@@ -18,12 +15,7 @@ import { makeStorePulled } from "./pipelines/download/pull_store.ts";
 import { makePullTurns } from "./pipelines/download/pull_turns.ts";
 import type { Limits } from "./pipelines/limits/limits.ts";
 import type { StoreOnce } from "./pipelines/upload/store_once.ts";
-import type { Clock } from "./platform/clock.ts";
-import type { MakeId } from "./platform/ids.ts";
-import type { Log } from "./platform/log.ts";
-import type { Metrics } from "./platform/metrics.ts";
 import type { HintCache } from "./stores/cache/hint_cache.ts";
-import type { Database } from "./stores/db/database.ts";
 
 /** The part of `app.ts` that speaks with other servers. */
 
@@ -34,23 +26,10 @@ export interface Federation {
   readonly serverKeys: ServerKeys;
 }
 
-/** What asking other servers needs. */
-export interface FederationParts {
-  readonly clock: Clock;
-  readonly safeFetch: SafeFetch;
-  readonly srv: Dns["srv"];
-  readonly hints: HintCache;
-}
-
-/** What fetching their media needs. */
-export interface PullingParts extends Omit<FederationParts, "srv" | "hints"> {
-  readonly db: Database;
-  readonly log: Log;
-  readonly metrics: Metrics;
+/** What fetching their media needs beside the base. */
+export interface PullingParts {
   readonly limits: Limits;
   readonly storeOnce: StoreOnce;
-  readonly datastores: FindDatastore;
-  readonly makeTemporaryId: MakeId;
   readonly federationFetch: FederationFetch;
 }
 
@@ -87,42 +66,40 @@ export async function loadIdentities(config: Config): Promise<Map<string, Signin
 }
 
 /** Makes what other servers are asked with. */
-export function makeFederation({ federation }: Config, parts: FederationParts): Federation {
-  const { clock, safeFetch } = parts;
-  const resolve = makeResolveServer({ safeFetch, srv: parts.srv, clock, random: Math.random });
+export function makeFederation({ config, clock, safeFetch, dns, cache }: Base): Federation {
+  const { federation } = config;
+  const resolve = makeResolveServer({ safeFetch, srv: dns.srv, clock, random: Math.random });
   const circuits = new HostCircuits({ failures: federation.backoffAt, clock });
   const federationFetch = makeFederationFetch({ safeFetch, resolve, circuits, clock });
   const serverKeys = makeServerKeys({
     federationFetch,
     clock,
-    store: keyStore(parts.hints),
+    store: keyStore(cache.hints),
     notaries: federation.notaries,
   });
   return { resolve, federationFetch, serverKeys };
 }
 
 /** Makes what fetches media, with the news that the processes tell each other of it. */
-export async function makePulling({ federation, downloads }: Config, parts: PullingParts): Promise<Pulling> {
-  const { db, clock, log, datastores } = parts;
+export async function makePulling(base: Base, parts: PullingParts): Promise<Pulling> {
+  const { db, clock, log, metrics, safeFetch, findDatastore: datastores, makeTemporaryId } = base;
+  const { limits, storeOnce, federationFetch } = parts;
+  const { federation, downloads } = base.config;
   const closing = new AbortController();
   const failures = makePullFailures({ clock, keepMs: downloads.failureCacheMinutes * 60_000 });
   const turns = makePullTurns({
-    db,
-    clock,
-    log,
-    holder: randomBytes(12).toString("hex"),
+    ...{ db, clock, log },
+    holder: makeTemporaryId(),
     channel: PULLED_CHANNEL,
     leaseMs: LEASE_MS,
     recheckMs: RECHECK_MS,
   });
   const pullOnce = makePullOnce({
-    ...parts,
-    fetchMedia: makeFetchMedia({ ...parts, ignoredHosts: federation.ignoredHosts }),
-    turns,
+    ...{ db, clock, log, metrics, turns, failures },
+    fetchMedia: makeFetchMedia({ federationFetch, safeFetch, ignoredHosts: federation.ignoredHosts }),
     slots: makePullSlots({ workers: downloads.numWorkers, waiting: WAITING_PULLS, waitMs: SLOT_WAIT_MS }),
-    failures,
-    receive: makeReceivePulled(parts),
-    store: makeStorePulled({ clock, storeOnce: parts.storeOnce, datastores, deadlineMs: STORE_MS }),
+    receive: makeReceivePulled({ limits, makeTemporaryId }),
+    store: makeStorePulled({ clock, storeOnce, datastores, deadlineMs: STORE_MS }),
     patienceMs: PATIENCE_MS,
     closing: closing.signal,
   });

@@ -5,7 +5,8 @@ import type { Clock } from "../platform/clock.ts";
 /** What {@link makeCleanStaging} needs. Times in milliseconds. */
 export interface CleanStagingParts {
   readonly clock: Clock;
-  readonly folders: readonly string[];
+  /** Asked anew at each run: a changed configuration may have added some. */
+  readonly folders: () => readonly string[];
   /** Files that nobody has written to for this long are left-overs of a process that was killed. */
   readonly minAgeMs: number;
 }
@@ -14,7 +15,7 @@ export interface CleanStagingParts {
 export function makeCleanStaging(parts: CleanStagingParts): (signal: AbortSignal) => Promise<number> {
   return async function cleanStaging(signal) {
     let removed = 0;
-    for (const folder of parts.folders) {
+    for (const folder of parts.folders()) {
       for (const name of await readdir(folder).catch(() => [])) {
         if (signal.aborted) return removed;
         const path = join(folder, name);

@@ -10,7 +10,8 @@ export interface SweepParts {
   readonly db: Database;
   readonly clock: Clock;
   readonly log: Log;
-  readonly datastores: readonly Datastore[];
+  /** Asked anew at each run: a changed configuration may have added some. */
+  readonly datastores: () => readonly Datastore[];
   /** Objects younger than this are left alone: their rows may be about to be written. */
   readonly minAgeMs: number;
 }
@@ -28,7 +29,7 @@ const SUSPICIOUS = { count: 100, share: 0.1 };
 export function makeSweepOrphans(parts: SweepParts): (signal: AbortSignal) => Promise<number> {
   return async function sweepOrphans(signal) {
     let removed = 0;
-    for (const datastore of parts.datastores) removed += await sweepDatastore(datastore, signal);
+    for (const datastore of parts.datastores()) removed += await sweepDatastore(datastore, signal);
     return removed;
   };
 

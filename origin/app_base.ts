@@ -1,0 +1,120 @@
+import { randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { openDatabase, openDatastores } from "./app_stores.ts";
+import type { Config } from "./config/schema.ts";
+import { type Imager, makeImager } from "./imaging/imager.ts";
+import { type Dns, makeDns } from "./net/dns.ts";
+import { makeAddressGuard } from "./net/ip_ranges.ts";
+import { makeSafeFetch, type SafeFetch } from "./net/safe_fetch.ts";
+import type { FindDatastore } from "./pipelines/domain.ts";
+import { type Clock, systemClock } from "./platform/clock.ts";
+import { type MakeId, randomMediaId } from "./platform/ids.ts";
+import { type Log, makeLog } from "./platform/log.ts";
+import { type Metrics, makeMetrics } from "./platform/metrics.ts";
+import { type Cache, openCache } from "./stores/cache/open_cache.ts";
+import type { Datastore } from "./stores/datastores/datastore.ts";
+import type { Database } from "./stores/db/database.ts";
+
+/** The part of `app.ts` that opens what everything else stands on. */
+
+/** What a test, or the command that starts both tiers, may put in place of the origin's own. Times in milliseconds. */
+export interface Overrides {
+  readonly clock?: Clock;
+  readonly log?: Log;
+  readonly makeMediaId?: MakeId;
+  /** How long a body that nothing points at is kept. */
+  readonly graceMs?: number;
+  /** How long a body of a request may stand still. */
+  readonly bodyIdleMs?: number;
+  /** Objects without a row younger than this are left alone. */
+  readonly orphanAgeMs?: number;
+  /** How many requests may wait for asynchronous uploads. */
+  readonly maxWaiting?: number;
+  /** How many thumbnails may wait to be made. */
+  readonly thumbnailQueue?: number;
+  /** How often an asynchronous upload that is waited for is looked for, beside being notified of it. */
+  readonly recheckMs?: number;
+  /** Certificates to trust instead of the built-in ones, in connections to other servers (PEM). */
+  readonly outboundCa?: string;
+}
+
+/** What is to be closed at the end, in the order in which it was opened. */
+export type Closers = (() => Promise<unknown> | unknown)[];
+
+/** What most parts need some of. */
+export interface Base {
+  /** As it was at the start; what may change while we run is in `Live`. */
+  readonly config: Config;
+  readonly overrides: Overrides;
+  readonly closers: Closers;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly makeMediaId: MakeId;
+  readonly makeTemporaryId: MakeId;
+  readonly db: Database;
+  /** Grows when a changed configuration names new ones. */
+  readonly datastores: Map<string, Datastore>;
+  readonly findDatastore: FindDatastore;
+  readonly dns: Dns;
+  readonly safeFetch: SafeFetch;
+  readonly imager: Imager;
+  readonly cache: Cache;
+}
+
+const DNS_MS = 5_000;
+const USER_AGENT = "mxcdn";
+const THUMBNAIL_QUEUE = 500;
+const DECODE_MS = 15_000;
+const DECODER_BYTES = 1_200_000_000;
+
+/** Opens the database, the datastores, the way out, the decoders and the cache; each is noted in `closers` once it is open. */
+export async function openBase(config: Config, overrides: Overrides, closers: Closers): Promise<Base> {
+  const clock = overrides.clock ?? systemClock;
+  const log = overrides.log ?? makeLog({ level: config.repo.logLevel, json: config.repo.jsonLogs, write: toStdout });
+
+  const db = await openDatabase(config, log);
+  closers.push(() => db.close());
+  const datastores = openDatastores(config);
+  closers.push(() => Promise.all([...datastores.values()].map((store) => store.close())));
+
+  const dns = makeDns({ timeoutMs: DNS_MS });
+  const safeFetch = makeSafeFetch({
+    allows: makeAddressGuard(config.federation),
+    addresses: (hostname) => dns.addresses(hostname),
+    userAgent: USER_AGENT,
+    ...(overrides.outboundCa === undefined ? {} : { ca: overrides.outboundCa }),
+  });
+  closers.push(() => safeFetch.close());
+
+  const imager = makeImager({
+    processes: decoders(config.thumbnails.numWorkers),
+    queueLength: overrides.thumbnailQueue ?? THUMBNAIL_QUEUE,
+    timeoutMs: DECODE_MS,
+    maxPixels: config.thumbnails.maxPixels,
+    maxMemoryBytes: DECODER_BYTES,
+    log,
+  });
+  closers.push(() => imager.close());
+
+  const cache = await openCache({ redis: config.redis.enabled ? config.redis : undefined, clock, log });
+  closers.push(() => cache.close());
+
+  return {
+    ...{ config, overrides, closers, clock, log, db, datastores, dns, safeFetch, imager, cache },
+    metrics: makeMetrics({ ofProcess: config.metrics.enabled }),
+    makeMediaId: overrides.makeMediaId ?? randomMediaId,
+    makeTemporaryId: () => randomBytes(12).toString("hex"),
+    findDatastore: (id) => datastores.get(id),
+  };
+}
+
+function toStdout(line: string): void {
+  process.stdout.write(line);
+}
+
+/** 0 means as many as the machine has processors; more decoders than that only cost memory. */
+function decoders(configured: number): number {
+  const processors = availableParallelism();
+  return configured === 0 ? processors : Math.min(configured, processors);
+}

@@ -1,0 +1,49 @@
+import type { Base } from "./app_base.ts";
+import { openEdgeBucket } from "./app_stores.ts";
+import { makeOrderCheck } from "./pipelines/publish/order_check.ts";
+import { makeOutbox, type Outbox } from "./pipelines/publish/outbox.ts";
+import { makePublish, type Publish } from "./pipelines/publish/publish.ts";
+import { makePublishKey, type PublishKey } from "./pipelines/publish/publish_key.ts";
+import { nextGeneration } from "./stores/db/generations.ts";
+import type { EdgeBucket } from "./stores/edge/edge_bucket.ts";
+
+/** The part of `app.ts` that tells the edge what it may serve. */
+
+/** The edge's bucket, and what is written into it. */
+export interface Edge {
+  readonly bucket: EdgeBucket;
+  /** Whether the bucket honours conditional writes. */
+  readonly keepsOrder: () => Promise<boolean>;
+  readonly outbox: Outbox;
+  readonly publish: Publish;
+  readonly publishKey: PublishKey;
+}
+
+const WRITE_MS = 30_000;
+const TOMBSTONE_MS = 60 * 60_000;
+const PUBLICATION_MS = 10 * 60_000;
+
+/** Opens the bucket; `undefined` where the configuration has no edge. */
+export function openEdge(base: Base): Edge | undefined {
+  const { config, db, clock, log, metrics, datastores, findDatastore, makeTemporaryId } = base;
+  const bucket = openEdgeBucket(config);
+  if (!bucket) return undefined;
+  base.closers.push(() => bucket.close());
+  const keepsOrder = makeOrderCheck({ bucket, makeId: makeTemporaryId, log });
+  return {
+    bucket,
+    keepsOrder,
+    outbox: makeOutbox({ db, clock, bucket, log, metrics, deadlineMs: WRITE_MS, tombstoneMs: TOMBSTONE_MS }),
+    publish: makePublish({
+      ...{ bucket, keepsOrder, log, metrics },
+      datastores: findDatastore,
+      bucketDatastoreId: [...datastores.values()].find((store) => bucket.isSameBucket(store))?.id,
+      deadlineMs: PUBLICATION_MS,
+    }),
+    publishKey: makePublishKey({
+      ...{ bucket, clock, log, metrics },
+      drawGeneration: () => nextGeneration(db),
+      deadlineMs: WRITE_MS,
+    }),
+  };
+}

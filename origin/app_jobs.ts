@@ -1,0 +1,80 @@
+import type { Base } from "./app_base.ts";
+import type { Edge } from "./app_edge.ts";
+import type { Live } from "./app_live.ts";
+import { makeCleanStaging } from "./jobs/clean_staging.ts";
+import { makeExpirePending } from "./jobs/expire_pending.ts";
+import { makeExpireThumbnails } from "./jobs/expire_thumbnails.ts";
+import { makeReap } from "./jobs/reap.ts";
+import type { Job } from "./jobs/schedule.ts";
+import { makeSweepEdge } from "./jobs/sweep_edge.ts";
+import { makeSweepOrphans } from "./jobs/sweep_orphans.ts";
+import type { AccessLog } from "./pipelines/download/access_log.ts";
+import { forgetFetches } from "./stores/db/remote_fetches.ts";
+
+/** The part of `app.ts` that says what runs by the clock. */
+
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+
+const OUTBOX_AGE_MS = 5 * SECOND_MS;
+const GRACE_MS = HOUR_MS;
+const DEAD_FETCH_MS = HOUR_MS;
+const ORPHAN_AGE_MS = 24 * HOUR_MS;
+const PENDING_GRACE_MS = 24 * HOUR_MS;
+
+/** Every job of the origin. Each may run in several processes at once. */
+export function listJobs(base: Base, parts: { edge: Edge | undefined; live: Live; accessLog: AccessLog }): Job[] {
+  const { clock, log, db, overrides, findDatastore } = base;
+  const { edge, live, accessLog } = parts;
+  const datastores = () => [...base.datastores.values()];
+  const minAgeMs = overrides.orphanAgeMs ?? ORPHAN_AGE_MS;
+  const jobs: Job[] = [
+    {
+      name: "reap",
+      everyMs: MINUTE_MS,
+      run: makeReap({
+        ...{ db, clock, log, datastores: findDatastore, bucket: edge?.bucket },
+        graceMs: overrides.graceMs ?? GRACE_MS,
+      }),
+    },
+    { name: "last_access", everyMs: MINUTE_MS, run: () => accessLog.flush() },
+    {
+      name: "expire_pending",
+      everyMs: 10 * MINUTE_MS,
+      run: makeExpirePending({ db, clock, graceMs: PENDING_GRACE_MS }),
+    },
+    {
+      name: "clean_staging",
+      everyMs: HOUR_MS,
+      run: makeCleanStaging({ clock, folders: () => datastores().map((store) => store.stagingFolder), minAgeMs }),
+    },
+    {
+      name: "forget_fetches",
+      everyMs: HOUR_MS,
+      run: () => forgetFetches(db, clock() - DEAD_FETCH_MS),
+    },
+    {
+      name: "expire_thumbnails",
+      everyMs: HOUR_MS,
+      run: makeExpireThumbnails({
+        ...{ db, clock, hasEdge: edge !== undefined },
+        days: () => live.now.config.thumbnails.expireAfterDays,
+      }),
+    },
+    {
+      name: "sweep",
+      everyMs: 6 * HOUR_MS,
+      run: makeSweepOrphans({ db, clock, log, datastores, minAgeMs }),
+    },
+  ];
+  return edge ? [...jobs, ...listEdgeJobs(base, edge, minAgeMs)] : jobs;
+}
+
+function listEdgeJobs({ db, clock, datastores }: Base, { bucket, outbox }: Edge, minAgeMs: number): Job[] {
+  const isDatastore = [...datastores.values()].some((store) => bucket.isSameBucket(store));
+  return [
+    { name: "outbox", everyMs: 2 * SECOND_MS, run: () => outbox.sweep(OUTBOX_AGE_MS) },
+    { name: "sweep_edge", everyMs: HOUR_MS, run: makeSweepEdge({ db, clock, bucket, minAgeMs, isDatastore }) },
+  ];
+}

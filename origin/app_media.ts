@@ -1,0 +1,134 @@
+import { formatMxc, type Mxc } from "../shared/mxc.ts";
+import type { Base } from "./app_base.ts";
+import type { Edge } from "./app_edge.ts";
+import { type Federation, makePulling } from "./app_federation.ts";
+import type { Live } from "./app_live.ts";
+import { type AccessLog, makeAccessLog } from "./pipelines/download/access_log.ts";
+import { arrivalOf, makeAwaitPending } from "./pipelines/download/await_pending.ts";
+import { type Download, makeDownload } from "./pipelines/download/download.ts";
+import { makeFindArriving, makeFindVisible } from "./pipelines/download/find_servable.ts";
+import { makeLocalFile } from "./pipelines/download/local_file.ts";
+import { makeRestore } from "./pipelines/download/pull_restore.ts";
+import { type Info, makeInfo } from "./pipelines/info/info.ts";
+import type { Limits } from "./pipelines/limits/limits.ts";
+import { makeQuotas } from "./pipelines/limits/quota.ts";
+import { type LocalCopy, makeLocalCopy } from "./pipelines/local_copy/local_copy.ts";
+import { makePurge, type Purge } from "./pipelines/purge/purge.ts";
+import { makeGenerate } from "./pipelines/thumbnail/generate.ts";
+import { type FindOrMakeThumbnail, makeThumbnails } from "./pipelines/thumbnail/thumbnail.ts";
+import { type CompleteUpload, makeCompleteUpload } from "./pipelines/upload/complete.ts";
+import { type CreateUpload, makeCreateUpload } from "./pipelines/upload/create.ts";
+import { makeReceive } from "./pipelines/upload/receive.ts";
+import { makeStoreOnce } from "./pipelines/upload/store_once.ts";
+import { makeUpload, type Upload } from "./pipelines/upload/upload.ts";
+import { FreshCache } from "./platform/fresh_cache.ts";
+import type { Queryable } from "./stores/db/database.ts";
+import { findMedia, type Media } from "./stores/db/media.ts";
+import { notify } from "./stores/db/notify.ts";
+import type { Thumbnail } from "./stores/db/thumbnails.ts";
+
+/** The part of `app.ts` that does what the service is for. */
+
+/** What can be done with media. */
+export interface MediaWork {
+  readonly upload: Upload;
+  readonly create: CreateUpload;
+  readonly complete: CompleteUpload;
+  readonly download: Download;
+  readonly thumbnail: FindOrMakeThumbnail;
+  readonly info: Info;
+  readonly localCopy: LocalCopy;
+  readonly purge: Purge;
+  readonly accessLog: AccessLog;
+  /** Answers whoever waits for an upload, and ends what is being fetched from other servers. */
+  close(): Promise<void>;
+}
+
+/** What making it needs beside the base. */
+export interface MediaWorkParts {
+  readonly edge: Edge | undefined;
+  readonly live: Live;
+  readonly limits: Limits;
+  readonly federation: Federation;
+}
+
+const CHANGED_CHANNEL = "mxcdn_changed";
+const UPLOADED_CHANNEL = "mxcdn_uploaded";
+/** As long as the edge believes what it has read. */
+const ROW_MS = 2_000;
+const MAX_ROWS = 10_000;
+const MAX_WAITING = 2_000;
+const RECHECK_MS = 10_000;
+const THUMBNAIL_MS = 60_000;
+
+/** Makes uploads, downloads, thumbnails and what belongs to them. */
+export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<MediaWork> {
+  const { config, overrides, closers, clock, log, db, imager, makeMediaId, makeTemporaryId } = base;
+  const { edge, live, limits, federation } = parts;
+  const datastores = base.findDatastore;
+  const { publish } = edge ?? {};
+
+  // Coming in.
+  const storeOnce = makeStoreOnce({ db, clock, log });
+  const quotas = makeQuotas(db);
+  const receive = makeReceive({ makeTemporaryId, storeOnce, quotas });
+  const announce = (tx: Queryable, mxc: Mxc) => notify(tx, UPLOADED_CHANNEL, arrivalOf(mxc));
+  const awaitPending = makeAwaitPending({
+    ...{ db, clock, log },
+    maxWaiting: overrides.maxWaiting ?? MAX_WAITING,
+    recheckMs: overrides.recheckMs ?? RECHECK_MS,
+  });
+  closers.push(await db.listen(UPLOADED_CHANNEL, (uri) => void awaitPending.arrived(uri)));
+  const pulling = await makePulling(base, { limits, storeOnce, federationFetch: federation.federationFetch });
+  const { pullRemote } = pulling;
+
+  // Being looked for.
+  const mediaRows = new FreshCache<Media>({ clock, ttlMs: ROW_MS, max: MAX_ROWS });
+  closers.push(await db.listen(CHANGED_CHANNEL, (uri) => mediaRows.forget(uri)));
+  const ignored = new Set(config.federation.ignoredHosts.map((name) => name.toLowerCase()));
+  const isOurs = (serverName: string) => live.now.tenants.has(serverName);
+  const visibility = {
+    findMedia: (mxc: Mxc) => mediaRows.get(formatMxc(mxc), () => findMedia(db, mxc)),
+    awaitPending: awaitPending.wait,
+    pullRemote,
+    isOurs,
+    isIgnored: (serverName: string) => ignored.has(serverName.toLowerCase()),
+    freezeNewMedia: () => live.now.config.repo.freezeUnauthenticatedMedia,
+  };
+  const findVisible = makeFindVisible(visibility);
+  const restore = makeRestore({ pullRemote, isOurs });
+  const bringLocal = makeLocalFile({ datastores, makeId: makeTemporaryId });
+
+  // Going out.
+  const accessLog = makeAccessLog({ db, clock, log });
+  closers.push(() => accessLog.flush());
+  const generate = makeGenerate({
+    ...{ db, clock, bringLocal, imager, storeOnce, makeTemporaryId },
+    metrics: base.metrics,
+    deadlineMs: THUMBNAIL_MS,
+  });
+  const rows = new FreshCache<Thumbnail>({ clock, ttlMs: ROW_MS, max: MAX_ROWS });
+  const findArriving = makeFindArriving(visibility);
+
+  return {
+    upload: makeUpload({ clock, makeMediaId, receive }),
+    create: makeCreateUpload({ db, clock, makeMediaId, quotas }),
+    complete: makeCompleteUpload({ db, clock, receive, announce }),
+    download: makeDownload({ findVisible, findArriving, datastores, restore, publish, accessLog }),
+    thumbnail: makeThumbnails({ db, rows, findVisible, datastores, restore, generate, publish }),
+    info: makeInfo({ db, findVisible, bringLocal, probe: imager.probe, deadlineMs: THUMBNAIL_MS }),
+    localCopy: makeLocalCopy({ db, clock, makeMediaId, findVisible, quotas }),
+    purge: makePurge({
+      ...{ db, clock, edge: edge?.outbox },
+      async forget(mxc) {
+        mediaRows.forget(formatMxc(mxc));
+        await notify(db, CHANGED_CHANNEL, formatMxc(mxc));
+      },
+    }),
+    accessLog,
+    async close() {
+      await pulling.close();
+      await awaitPending.close();
+    },
+  };
+}

@@ -1,0 +1,111 @@
+import { readFile } from "node:fs/promises";
+import type { Access } from "./app_access.ts";
+import type { Base } from "./app_base.ts";
+import type { Edge } from "./app_edge.ts";
+import type { Federation } from "./app_federation.ts";
+import type { Live } from "./app_live.ts";
+import type { MediaWork } from "./app_media.ts";
+import { makeAuthenticateServer } from "./http/authenticate_server.ts";
+import { limitOpenRoutes, limitRoutes, limitServers } from "./http/limit.ts";
+import { configRoutes } from "./http/routes/config.ts";
+import { createRoutes } from "./http/routes/create.ts";
+import { edgeRoutes } from "./http/routes/edge.ts";
+import { federationRoutes } from "./http/routes/federation.ts";
+import { federationTestRoutes } from "./http/routes/federation_test_admin.ts";
+import { healthRoutes } from "./http/routes/health.ts";
+import { identiconRoutes } from "./http/routes/identicon.ts";
+import { infoRoutes } from "./http/routes/info.ts";
+import { localCopyRoutes } from "./http/routes/local_copy.ts";
+import { logoutRoutes } from "./http/routes/logout.ts";
+import { mediaRoutes } from "./http/routes/media.ts";
+import { purgeRoutes } from "./http/routes/purge.ts";
+import { uploadRoutes } from "./http/routes/upload.ts";
+import { uploadAsyncRoutes } from "./http/routes/upload_async.ts";
+import { usageRoutes } from "./http/routes/usage.ts";
+import { versionRoutes } from "./http/routes/version.ts";
+import { versionsRoutes } from "./http/routes/versions.ts";
+import type { Route } from "./http/server.ts";
+import { makeSharedRead } from "./pipelines/download/shared_read.ts";
+import { makeDiagnoseServer } from "./pipelines/federation/diagnose_server.ts";
+import type { Limits } from "./pipelines/limits/limits.ts";
+import { makeClientVersions } from "./pipelines/versions/client_versions.ts";
+import { findUsage } from "./stores/db/usage.ts";
+
+/** The part of `app.ts` that says what is answered, and by what. */
+
+/** What the routes are made of. */
+export interface RouteParts {
+  readonly live: Live;
+  readonly limits: Limits;
+  readonly access: Access;
+  readonly media: MediaWork;
+  readonly federation: Federation;
+  readonly edge: Edge | undefined;
+}
+
+const BODY_IDLE_MS = 30_000;
+const VERSIONS_MS = 60_000;
+const SHARED_READ = { maxBodyBytes: 1_048_576, keptBytes: 32 * 1_048_576, timeoutMs: 30_000 };
+
+/** Every route of the origin. The limits of `rateLimit` hold for all but the health check. */
+export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]> {
+  const { db, clock } = base;
+  const { live, limits, media } = parts;
+  const { authenticate, revoke, giveVerdict } = parts.access;
+  const { tenantOf } = live;
+  const asking = { tenantOf, authenticate };
+  const bodyIdleMs = base.overrides.bodyIdleMs ?? BODY_IDLE_MS;
+  return [
+    ...limitRoutes(limits, [
+      ...uploadRoutes({ ...asking, upload: media.upload, bodyIdleMs }),
+      ...createRoutes({ ...asking, create: media.create, bodyIdleMs }),
+      ...uploadAsyncRoutes({ ...asking, complete: media.complete, bodyIdleMs }),
+      ...mediaRoutes({ ...asking, download: media.download, thumbnail: media.thumbnail, limits }),
+      ...listFederationRoutes(base, parts),
+      ...configRoutes(asking),
+      ...usageRoutes({ ...asking, usageOf: (userId) => findUsage(db, userId) }),
+      ...infoRoutes({ ...asking, info: media.info }),
+      ...localCopyRoutes({ ...asking, localCopy: media.localCopy }),
+      ...purgeRoutes({ ...asking, purge: media.purge }),
+      ...logoutRoutes({ ...asking, revoke }),
+      ...(giveVerdict ? edgeRoutes({ tenantOf, giveVerdict }) : []),
+    ]),
+    ...limitOpenRoutes(limits, [
+      ...identiconRoutes({ tenantOf }),
+      ...versionsRoutes({ tenantOf, clientVersions: makeClientVersions({ clock, ttlMs: VERSIONS_MS }) }),
+      ...versionRoutes(await readBuild()),
+    ]),
+    ...healthRoutes({ check: async () => void (await db.query("SELECT 1")) }),
+  ];
+}
+
+function listFederationRoutes(base: Base, parts: RouteParts): Route[] {
+  const { live, limits, federation, media, edge } = parts;
+  const { clock, safeFetch, makeMediaId } = base;
+  const { tenantOf } = live;
+  const authenticateServer = limitServers(
+    limits,
+    makeAuthenticateServer({ serverKeys: federation.serverKeys, tenants: () => live.now.tenants, tenantOf }),
+  );
+  return [
+    ...federationRoutes({
+      ...{ authenticateServer, limits },
+      download: media.download,
+      thumbnail: media.thumbnail,
+      openShared: makeSharedRead(SHARED_READ),
+      publishKey: edge?.publishKey,
+    }),
+    ...federationTestRoutes({
+      ...{ tenantOf, authenticate: parts.access.authenticate },
+      diagnoseServer: makeDiagnoseServer({ ...federation, clock, safeFetch, makeMediaId }),
+    }),
+  ];
+}
+
+/** Which build this is, for whoever asks for it. */
+async function readBuild(): Promise<{ version: string; commit: string }> {
+  const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
+  return { version: manifest.version, commit: "unknown" };
+}
