@@ -2,22 +2,24 @@ import { Router } from "itty-router";
 import { parseDescriptor } from "../shared/descriptor.ts";
 import { FEDERATION_PREFIXES } from "../shared/federation_path.ts";
 import { MatrixError, toMatrixError } from "../shared/matrix_error.ts";
+import { demandRequestLine } from "../shared/request_line.ts";
 import { errorAnswer, preflightAnswer, toResponse } from "../shared/respond.ts";
 import { parseDomainDocument, parseServerKeyDocument } from "../shared/server_key_document.ts";
 import { parseVerdict } from "../shared/verdict.ts";
 import { makeJudge } from "./auth.ts";
 import { DocumentCache } from "./document_cache.ts";
+import { makeFindDomain } from "./domain.ts";
 import type { EdgeConfig } from "./env.ts";
 import { makeFindDescriptor } from "./find_descriptor.ts";
 import type { KeepAlive } from "./flight.ts";
 import { makeOriginClient } from "./origin_client.ts";
-import { MAX_TARGET_LENGTH } from "./request_target.ts";
+import { isReadable, routableUrl } from "./request_target.ts";
 import { makeDecide } from "./routes/decide_media.ts";
 import { makeFederationRoute } from "./routes/federation.ts";
 import { type Forward, makeForward } from "./routes/forward.ts";
 import { makeMediaRoute } from "./routes/media.ts";
 import { makeJudgeServer } from "./server_auth.ts";
-import { makeSmallBodies } from "./small_bodies.ts";
+import { makeSharedBodies } from "./shared_bodies.ts";
 import { openBucket } from "./store.ts";
 import { makeFindViewer } from "./viewer.ts";
 import { makeVisit, type Visit } from "./visit.ts";
@@ -40,8 +42,6 @@ type Handler = (visit: Visit) => Promise<Response>;
 /** Both kinds of media, under the names the two APIs have had. Everything beneath them is decided by `shared/media_path`. */
 const MEDIA_PREFIXES = ["client/v1/media", "media/v3", "media/r0", "media/v1"];
 
-const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]);
-
 /** Builds the edge, once per isolate: the caches in it are shared by all requests and hold plain data only. */
 export function buildApp(config: EdgeConfig, { clock, makeId }: EdgeParts): EdgeApp {
   const bucket = openBucket(config.bucket);
@@ -49,7 +49,8 @@ export function buildApp(config: EdgeConfig, { clock, makeId }: EdgeParts): Edge
   const descriptors = new DocumentCache({ clock, readText: bucket.readText, parse: parseDescriptor });
   const { originUrl, hopSecret, originTimeoutMs: timeoutMs, trustConnectingIp } = config;
   const origin = makeOriginClient({ clock, originUrl, hopSecret, timeoutMs });
-  const findViewer = makeFindViewer(makeJudge({ clock, verdicts, origin }));
+  const judge = makeJudge({ clock, verdicts, origin });
+  const findViewer = makeFindViewer({ judge, findDomain: makeFindDomain({ clock, origin }) });
   const findDescriptor = makeFindDescriptor(descriptors);
   const decide = makeDecide({ findViewer, findDescriptor });
   const forward = makeForward(origin);
@@ -58,10 +59,10 @@ export function buildApp(config: EdgeConfig, { clock, makeId }: EdgeParts): Edge
     keys: new DocumentCache({ clock, readText: bucket.readText, parse: parseServerKeyDocument }),
     domains: new DocumentCache({ clock, readText: bucket.readText, parse: parseDomainDocument }),
   });
-  const readSmallBody = makeSmallBodies(bucket);
+  const shareBody = makeSharedBodies(bucket);
   const router = makeRouter({
-    media: makeMediaRoute({ clock, decide, bucket, forward }),
-    federation: makeFederationRoute({ clock, judgeServer, findDescriptor, bucket, readSmallBody, forward }),
+    media: makeMediaRoute({ decide, bucket, forward }),
+    federation: makeFederationRoute({ clock, judgeServer, findDescriptor, bucket, shareBody, forward }),
     forward,
   });
 
@@ -82,12 +83,12 @@ function makeRouter({ media, federation, forward }: { media: Handler; federation
   router.options("*", () => toResponse(preflightAnswer()));
   for (const prefix of MEDIA_PREFIXES) {
     for (const kind of ["download", "thumbnail"]) {
-      router.get(`/_matrix/${prefix}/${kind}/*`, respond(media));
-      router.head(`/_matrix/${prefix}/${kind}/*`, respond(media));
+      router.get(`/_matrix/${prefix}/${kind}/:ids+`, respond(media));
+      router.head(`/_matrix/${prefix}/${kind}/:ids+`, respond(media));
     }
   }
   for (const prefix of FEDERATION_PREFIXES) {
-    for (const kind of ["download", "thumbnail"]) router.get(`${prefix}/${kind}/*`, respond(federation));
+    for (const kind of ["download", "thumbnail"]) router.get(`${prefix}/${kind}/:ids+`, respond(federation));
   }
   return router.all(
     "*",
@@ -97,9 +98,8 @@ function makeRouter({ media, federation, forward }: { media: Handler; federation
 
 /** What no endpoint of either tier takes. */
 function refuse({ request, target }: Visit): undefined {
-  if (target.length > MAX_TARGET_LENGTH)
-    throw new MatrixError("M_UNKNOWN", "Cannot read a target as long as this", { status: 414 });
-  if (!METHODS.has(request.method)) throw new MatrixError("M_UNRECOGNIZED", "Method not allowed", { status: 405 });
+  if (!isReadable(target)) throw new MatrixError("M_UNKNOWN", "Cannot read the request", { status: 400 });
+  if (request.method !== "OPTIONS") demandRequestLine(request.method, target);
 }
 
 /** The one place of the edge where whatever was thrown becomes what the client sees. */
@@ -107,12 +107,4 @@ function answerError(thrown: unknown, visit: Visit): Response {
   // An unforeseen error is a bug: the runtime reports what `waitUntil` rejects with, and the client is told nothing of it.
   if (!(thrown instanceof MatrixError)) visit.keepAlive(Promise.reject(thrown));
   return toResponse(errorAnswer(toMatrixError(thrown)));
-}
-
-/**
- * The URL that routes are found by: the path with doubled percent signs, so that nothing in it is decoded or resolved (the
- * origin's router does the same), and no query, which the router would parse for nothing.
- */
-function routableUrl(target: string): string {
-  return `http://edge.invalid${target.split("?", 1)[0]?.replaceAll("%", "%25")}`;
 }

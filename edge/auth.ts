@@ -1,6 +1,6 @@
 import type { Credentials } from "../shared/access_token.ts";
 import { verdictKey } from "../shared/object_key.ts";
-import type { LiveVerdict, Verdict } from "../shared/verdict.ts";
+import { type LiveVerdict, VERDICT_MEMORY_MS, type Verdict } from "../shared/verdict.ts";
 import type { DocumentCache } from "./document_cache.ts";
 import { Flight } from "./flight.ts";
 import { Lru } from "./lru.ts";
@@ -17,9 +17,6 @@ export interface JudgeParts {
 
 /** Judges credentials: see {@link makeJudge}. */
 export type Judge = (visit: Visit, credentials: Credentials) => Promise<LiveVerdict>;
-
-/** A verdict that nobody would revoke is remembered this long at most, in milliseconds. */
-const MEMORY_MS = 60_000;
 
 /** Verdicts remembered in one isolate. */
 const MAX_REMEMBERED = 10_000;
@@ -39,8 +36,8 @@ interface Remembered {
  * Judges access tokens, nearest first: what this isolate remembers, the bucket, the origin. Many requests with one new token
  * ask the origin once.
  *
- * Only a "yes" is ever remembered: in the isolate, until it expires and a minute at most, where the origin says `memory`;
- * where it says `bucket`, the document there is believed for two seconds, so that a logout that removes it is seen.
+ * Only a "yes" is ever remembered, and for two seconds at most, so that a logout is seen: where the origin says `bucket`, the
+ * document there, which is read again after that; where it says `memory`, in the isolate; where it says `once`, not at all.
  * Errors: the refusal that the client must get (of the homeserver, by way of the origin), or that there is no answer. Never
  * cached. A bucket that cannot be read is as good as empty here: the origin decides.
  */
@@ -55,7 +52,7 @@ export function makeJudge({ clock, verdicts, origin }: JudgeParts): Judge {
     if (isLive(stored, askedMs)) return stored;
     const { verdict, scope } = await origin.verdict(visit, credentials);
     if (scope === "bucket") verdicts.remember(key, verdict, askedMs);
-    else memory.set(key, { verdict, untilMs: Math.min(verdict.exp, askedMs + MEMORY_MS) });
+    if (scope === "memory") memory.set(key, { verdict, untilMs: Math.min(verdict.exp, askedMs + VERDICT_MEMORY_MS) });
     return verdict;
   }
 

@@ -4,8 +4,11 @@
  */
 export type ForwardReason = "bypass" | "method" | "uri-miss" | "miss";
 
-/** More about a forwarded request, for whoever debugs (RFC 9211 §2.7). */
-export type ForwardDetail = "store-error" | "no-policy" | "no-body";
+/**
+ * More about a forwarded request, for whoever debugs (RFC 9211 §2.7): the bucket could not be read; took too long; or has no such
+ * body, or another one than its descriptor says.
+ */
+export type ForwardDetail = "store-error" | "store-slow" | "no-body";
 
 const CACHE = "mxcdn-edge";
 

@@ -40,8 +40,12 @@ export interface EdgeConfig {
   readonly bucket: { readonly kind: "r2"; readonly binding: R2Bucket } | { readonly kind: "s3"; readonly s3: S3Config };
 }
 
-/** Longer than the origin waits for a media that is still being uploaded or fetched. */
-const ORIGIN_TIMEOUT_MS = 120_000;
+/**
+ * Longer than the origin takes to say that it cannot get media of another server, so that it is the origin that answers: half a
+ * minute until it is its turn, a minute until it is uploaded there, two (`timeouts.federationTimeoutSeconds`) until it is here,
+ * and then it is stored. What comes without a length is answered only then.
+ */
+const ORIGIN_TIMEOUT_MS = 300_000;
 
 const text = z.string().check(z.minLength(1));
 

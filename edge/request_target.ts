@@ -1,31 +1,42 @@
-/** Longest target, in characters. It travels to the origin twice, in the request line and in the signed hop. */
-export const MAX_TARGET_LENGTH = 16_384;
-
-/** A dot segment, also in the encoded forms that the URL standard resolves; or a backslash, which it takes for a slash. */
-const ALTERED_BY_URL = /\/(?:\.|%2e){1,2}(?=\/|$)|\\/i;
+import { HOP_PATHS, HOP_PREFIX } from "../shared/hop_paths.ts";
 
 /**
  * Path and query as the client sent them, from `request.url`. workerd hands those bytes on (it resolves plain dot segments, as
- * every HTTP client already has); nothing is decoded here. A fragment has no place in a target (RFC 9112 §3.2) and is dropped.
+ * every HTTP client already has); nothing is decoded here, and a `#` is as good or bad a character as at the origin.
  */
 export function rawTarget(url: string): string {
   const path = url.indexOf("/", url.indexOf("://") + 3);
-  return path < 0 ? "/" : (url.slice(path).split("#", 1)[0] ?? "/");
+  return path < 0 ? "/" : url.slice(path);
+}
+
+/** Whether a target is of characters that a request line can have; the origin's HTTP parser refuses others. */
+export function isReadable(target: string): boolean {
+  return /^[\x21-\x7e]+$/.test(target);
 }
 
 /**
- * The target in the form that `fetch` really sends, so that what is signed is what the origin sees: characters that no URL may
- * hold are percent-encoded in it, and nothing else is touched. `undefined` where the path cannot be sent as it is, because the
- * URL standard would resolve a dot segment or turn a backslash into a slash: such a path would reach another endpoint.
+ * Path and query for the URL of a hop: the target itself where `fetch` sends its path as it is. Where the URL standard would make
+ * another path of it (it resolves encoded dot segments, turns backslashes into slashes and encodes what no URL may hold), the path
+ * that stands for whatever is signed.
  */
-export function sendableTarget(target: string): string | undefined {
-  const mark = target.indexOf("?");
-  const path = mark < 0 ? target : target.slice(0, mark);
-  if (ALTERED_BY_URL.test(path)) return undefined;
-  return new URL(`http://origin.invalid${path}`).pathname + (mark < 0 ? "" : sendableQuery(target.slice(mark)));
+export function urlTarget(target: string): string {
+  const path = pathOf(target);
+  return new URL(`http://origin.invalid${path}`).pathname === path ? target : HOP_PATHS.forward;
 }
 
-/** The query of a hop stays as it is but for what no header could carry. */
-function sendableQuery(query: string): string {
-  return query.replace(/[^\x21-\x7e]+/g, (text) => encodeURIComponent(text.toWellFormed()));
+/** The origin's router decodes nothing and merges no slashes; a client that tries it with either is not even passed on. */
+export function isInternal(target: string): boolean {
+  return pathOf(target).replace(/%5f/gi, "_").replace(/^\/+/, "/").toLowerCase().startsWith(HOP_PREFIX);
+}
+
+/**
+ * The URL that routes are found by: only the path, with everything in it encoded that a URL would decode, resolve or leave out
+ * (the origin's router takes it as it is, too).
+ */
+export function routableUrl(target: string): string {
+  return `http://edge.invalid${pathOf(target).replace(/[%\\#]/g, encodeURIComponent)}`;
+}
+
+function pathOf(target: string): string {
+  return target.split("?", 1)[0] ?? "";
 }

@@ -33,7 +33,7 @@ const MAX_IMPORTED = 2_000;
  * no server itself. A verdict is never remembered (the signature holds no time), only what it rests on.
  *
  * Whatever is not known here, a key, the destination, a request without destination, a bucket that cannot be read, is the
- * origin's to judge. Errors: 401 `M_UNAUTHORIZED` for a signature that is wrong by a key that is valid.
+ * origin's to judge. Errors: 401 `M_UNAUTHORIZED` for a signature that is wrong by a key that is believed.
  */
 export function makeJudgeServer({ clock, keys, domains }: JudgeServerParts): JudgeServer {
   const imported = new Lru<SigningKey>(MAX_IMPORTED);
@@ -49,7 +49,7 @@ export function makeJudgeServer({ clock, keys, domains }: JudgeServerParts): Jud
   async function findKey(serverName: string, keyId: string, visit: Visit): Promise<SigningKey | undefined> {
     const found = await keys.read(signingKeyKey(serverName, keyId), visit.keepAlive).catch(() => undefined);
     const isItsOwn = found?.server_name === serverName && found.key_id === keyId;
-    return found && isItsOwn && found.valid_until > clock() ? await importOnce(found.key) : undefined;
+    return found && isItsOwn && found.exp > clock() ? await importOnce(found.key) : undefined;
   }
 
   async function findDomain(serverName: string, visit: Visit): Promise<DomainDocument | undefined> {

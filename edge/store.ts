@@ -1,6 +1,6 @@
 import { AwsClient } from "aws4fetch";
 import type { ByteSlice } from "../shared/byte_range.ts";
-import { withDeadline } from "./deadline.ts";
+import { DeadlineExceeded, withDeadline } from "./deadline.ts";
 import type { EdgeConfig, S3Config } from "./env.ts";
 
 /** The bytes of a body, untouched, and how many the whole object has. */
@@ -39,7 +39,8 @@ export function r2Reader(bucket: R2Bucket): BucketReader {
     },
     async readBody(key, slice) {
       const range = slice ? { range: { offset: slice.offset, length: slice.length } } : {};
-      const object = await withDeadline(bucket.get(key, range), STORE_WAIT_MS, "opening a body");
+      const opening = bucket.get(key, range);
+      const object = await withDeadline(opening, STORE_WAIT_MS, "opening a body", (late) => late?.body.cancel());
       return object ? { bytes: object.body, totalBytes: object.size } : undefined;
     },
   };
@@ -48,7 +49,7 @@ export function r2Reader(bucket: R2Bucket): BucketReader {
 async function readDocument(bucket: R2Bucket, key: string): Promise<string | undefined> {
   const object = await bucket.get(key);
   if (!object) return undefined;
-  demandSmall(object.size);
+  await demandSmall(object.size, object.body);
   return await object.text();
 }
 
@@ -73,7 +74,7 @@ export function s3Reader(config: S3Config): BucketReader {
       return await beforeDeadline(async (signal) => {
         const response = await get(key, {}, signal);
         if (!response) return undefined;
-        demandSmall(Number(response.headers.get("content-length") ?? 0));
+        await demandSmall(Number(response.headers.get("content-length") ?? 0), response.body);
         return await response.text();
       });
     },
@@ -92,7 +93,7 @@ export function s3Reader(config: S3Config): BucketReader {
 /** Aborts what has not come in time; what has come, such as a body that still flows, is left alone. */
 async function beforeDeadline<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(new Error("the bucket did not answer in time")), STORE_WAIT_MS);
+  const timer = setTimeout(() => late.abort(new DeadlineExceeded("the bucket did not answer in time")), STORE_WAIT_MS);
   try {
     return await work(late.signal);
   } finally {
@@ -111,6 +112,8 @@ function encodeKey(key: string): string {
   return key.split("/").map(encodeURIComponent).join("/");
 }
 
-function demandSmall(bytes: number): void {
-  if (bytes > MAX_DOCUMENT_BYTES) throw new Error(`a document of ${bytes} bytes is none of ours`);
+async function demandSmall(bytes: number, body: ReadableStream | null): Promise<void> {
+  if (bytes <= MAX_DOCUMENT_BYTES) return;
+  await body?.cancel();
+  throw new Error(`a document of ${bytes} bytes is none of ours`);
 }

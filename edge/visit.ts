@@ -41,7 +41,7 @@ export function queryOf(visit: Visit): URLSearchParams {
   return new URLSearchParams(mark < 0 ? "" : visit.target.slice(mark + 1));
 }
 
-/** The access token of a request and whom it acts as; `undefined` without one. */
+/** The access token of a request and whom it acts as; `undefined` without one. Errors: those of `readCredentials`. */
 export function credentialsOf(visit: Visit): Credentials | undefined {
   return readCredentials(visit.request.headers.get("authorization"), queryOf(visit));
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { makeAccess } from "./app_access.ts";
-import { type Base, type Closers, type Overrides, openBase } from "./app_base.ts";
+import { type Base, type Overrides, openBase } from "./app_base.ts";
+import { type Closers, closeAll, endWork } from "./app_closing.ts";
 import { openEdge } from "./app_edge.ts";
 import { makeFederation } from "./app_federation.ts";
 import { listJobs } from "./app_jobs.ts";
@@ -22,11 +23,14 @@ export interface App {
   readonly metrics: Metrics;
   readonly db: Database;
   readonly jobs: Schedule;
-  /** Lets a changed configuration hold, as far as it can while we run; says in the log what needs a restart. */
-  reconfigure(config: Config): Promise<void>;
+  /**
+   * Lets a changed configuration hold, as far as it can while we run; says in the log which keys need a restart, and resolves
+   * with them. Throws where it cannot, or where not everybody could be told yet: to be tried again.
+   */
+  reconfigure(config: Config): Promise<readonly string[]>;
   /** Starts answering at the configured address. */
   listen(): Promise<{ address: string }>;
-  /** Stops accepting, lets what is under way end within a bounded time, and closes everything in reverse order. */
+  /** Takes no more requests, gives those under way ten seconds to end, and closes everything in reverse order. */
   close(): Promise<void>;
 }
 
@@ -38,19 +42,21 @@ export interface App {
  */
 export async function buildApp(config: Config, overrides: Overrides = {}): Promise<App> {
   const closers: Closers = [];
-  const close = once(async () => {
-    for (const one of closers.reverse()) await one();
-  });
   try {
-    return { ...(await construct(await openBase(config, overrides, closers))), close };
+    const { endAllWork, ...app } = await construct(await openBase(config, overrides, closers));
+    const close = once(async () => {
+      await endAllWork();
+      await closeAll(closers);
+    });
+    return { ...app, close };
   } catch (error) {
-    await close();
+    await closeAll(closers).catch(() => undefined);
     throw error;
   }
 }
 
 /** From the bottom up: each `app_*.ts` makes one part of the house. */
-async function construct(base: Base): Promise<Omit<App, "close">> {
+async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork: () => Promise<void> }> {
   const { config, closers, clock, log, metrics, db, cache } = base;
   const edge = openEdge(base);
   const live = await makeLive(base);
@@ -59,23 +65,21 @@ async function construct(base: Base): Promise<Omit<App, "close">> {
     ...{ buckets: cache.buckets, clock, log, metrics },
   });
   const access = await makeAccess(base, edge, live, limits);
-  const federation = makeFederation(base);
+  const federation = makeFederation(base, edge);
   const media = await makeMediaWork(base, { edge, live, limits, federation });
 
   const server = serve(base, live, await listRoutes(base, { live, limits, access, media, federation, edge }));
-  closers.push(() => server.close());
-  // Before the server, which waits for its answers: nobody is left waiting for an upload.
-  closers.push(() => media.close());
   const jobs = startSchedule(listJobs(base, { edge, live, accessLog: media.accessLog }), log);
-  closers.push(() => jobs.close());
 
   return {
     ...{ server, metrics, db, jobs },
+    endAllWork: () => endWork(server, [() => jobs.close(), () => media.letGo()]),
     async reconfigure(changed) {
       await live.change(changed);
       await access.afterChange();
-      const restart = needsRestart(config, changed);
-      if (restart.length > 0) log.warn({ sections: restart }, "these changes hold after a restart");
+      const keys = needsRestart(base, changed);
+      if (keys.length > 0) log.warn({ keys }, "these changes hold after a restart");
+      return keys;
     },
     async listen() {
       const page = config.metrics.enabled ? await startMetricsServer(metrics, config.metrics) : undefined;

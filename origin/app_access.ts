@@ -4,13 +4,13 @@ import type { Live } from "./app_live.ts";
 import { type Authenticate, makeAuthenticate } from "./http/authenticate.ts";
 import { limitAuthenticate, limitVerdict } from "./http/limit.ts";
 import { makeJudgeToken } from "./pipelines/authenticate/judge_token.ts";
-import { retireServices } from "./pipelines/authenticate/retire_services.ts";
-import { makeRevoke, type Revoke, type RevokeParts } from "./pipelines/authenticate/revoke.ts";
+import { makeRevoke, type Revoke } from "./pipelines/authenticate/revoke.ts";
 import { TokenCache } from "./pipelines/authenticate/token_cache.ts";
 import { type GiveVerdict, makeVerdict } from "./pipelines/authenticate/verdict.ts";
+import { makeVoidOtherTerms } from "./pipelines/authenticate/void_other_terms.ts";
 import type { Limits } from "./pipelines/limits/limits.ts";
 import { notify } from "./stores/db/notify.ts";
-import { noteVerdict } from "./stores/db/verdicts.ts";
+import { noteVerdict, takeBackVerdict } from "./stores/db/verdicts.ts";
 
 /** The part of `app.ts` that tells who asks. */
 
@@ -20,7 +20,7 @@ export interface Access {
   readonly revoke: Revoke;
   /** What the edge asks; without an edge there is none. */
   readonly giveVerdict: GiveVerdict | undefined;
-  /** Forgets what is remembered and voids what the edge remembers of those who left, after a change of the configuration. */
+  /** Forgets what is remembered, and voids what the edge remembers under other terms, after a change of the configuration. */
   afterChange(): Promise<void>;
 }
 
@@ -28,25 +28,35 @@ const REVOKED_CHANNEL = "mxcdn_revoked";
 /** A client waits for it. */
 const VERDICT_WRITE_MS = 3_000;
 
-/** Makes what judges tokens, and voids the verdicts of services and homeservers that have left the configuration since the last start. */
+/** A verdict that was noted and not settled by then is forgotten, in milliseconds: homeservers are not waited for so long. */
+const UNSETTLED_MS = 60_000;
+
+/** Makes what judges tokens, and voids the verdicts of which the configuration says something else than when they were given. */
 export async function makeAccess(base: Base, edge: Edge | undefined, live: Live, limits: Limits): Promise<Access> {
-  const { clock, db, metrics, closers } = base;
+  const { clock, db, log, metrics, closers } = base;
   const cache = new TokenCache(clock);
   const judgeToken = makeJudgeToken({
     ...{ clock, cache, metrics },
-    drawGeneration: ({ key, tokenHash }, { serverName, tokenTtlMs }) =>
-      noteVerdict(db, { key, tokenHash, serverName, expiresAt: clock() + tokenTtlMs }),
+    note: (names, { serverName, terms }) =>
+      noteVerdict(db, { ...names, serverName, terms, expiresAt: clock() + UNSETTLED_MS }),
+    takeBack: (note) => takeBackVerdict(db, note),
   });
-  const revoking: Omit<RevokeParts, "deliver"> = {
-    ...{ db, clock, cache },
+  const deliver = edge && ((keys: readonly string[]) => edge.outbox.deliver(keys));
+  const revoke = makeRevoke({
+    ...{ db, clock, cache, deliver },
     tell: (tx, what) => notify(tx, REVOKED_CHANNEL, JSON.stringify(what)),
-  };
-  const revoke = makeRevoke({ ...revoking, deliver: edge && ((keys) => edge.outbox.deliver(keys)) });
-  closers.push(await db.listen(REVOKED_CHANNEL, (payload) => forget(cache, payload)));
+  });
+  closers.push(
+    await db.listen(REVOKED_CHANNEL, {
+      onPayload: (payload) => forget(cache, payload),
+      onGap: () => cache.clear(),
+    }),
+  );
 
   // While we start, the edge may not be there yet: the job tells it.
-  const revokeLater = makeRevoke({ ...revoking, deliver: edge && (async () => {}) });
-  await retireServices({ db, revoke: revokeLater }, live.now);
+  const atStart = makeVoidOtherTerms({ db, clock, log, deliver: edge && (async () => {}) });
+  await atStart([...live.now.tenants.values()]);
+  const voidOtherTerms = makeVoidOtherTerms({ db, clock, log, deliver });
 
   const sharedSecret = () => live.now.sharedSecret;
   const isAdmin = (userId: string) => live.now.admins.has(userId);
@@ -57,11 +67,16 @@ export async function makeAccess(base: Base, edge: Edge | undefined, live: Live,
       edge &&
       limitVerdict(
         limits,
-        makeVerdict({ ...edge, db, clock, judgeToken, metrics, sharedSecret, deadlineMs: VERDICT_WRITE_MS }),
+        makeVerdict({
+          ...{ ...edge, db, clock, judgeToken, metrics, sharedSecret },
+          forget: (tokenHash) => cache.revokeToken(tokenHash),
+          isInForce: ({ serverName, terms }) => live.now.tenants.get(serverName)?.terms === terms,
+          deadlineMs: VERDICT_WRITE_MS,
+        }),
       ),
     async afterChange() {
       cache.clear();
-      await retireServices({ db, revoke }, live.now);
+      await voidOtherTerms([...live.now.tenants.values()]);
     },
   };
 }

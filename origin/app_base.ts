@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { openDatabase, openDatastores } from "./app_stores.ts";
+import type { Closers } from "./app_closing.ts";
+import { type OpenDatastores, openDatastores } from "./app_datastores.ts";
+import { openDatabase } from "./app_stores.ts";
 import type { Config } from "./config/schema.ts";
 import { type Imager, makeImager } from "./imaging/imager.ts";
 import { type Dns, makeDns } from "./net/dns.ts";
@@ -12,7 +14,7 @@ import { type MakeId, randomMediaId } from "./platform/ids.ts";
 import { type Log, makeLog } from "./platform/log.ts";
 import { type Metrics, makeMetrics } from "./platform/metrics.ts";
 import { type Cache, openCache } from "./stores/cache/open_cache.ts";
-import type { Datastore } from "./stores/datastores/datastore.ts";
+import type { RedisPatience } from "./stores/cache/redis.ts";
 import type { Database } from "./stores/db/database.ts";
 
 /** The part of `app.ts` that opens what everything else stands on. */
@@ -26,20 +28,21 @@ export interface Overrides {
   readonly graceMs?: number;
   /** How long a body of a request may stand still. */
   readonly bodyIdleMs?: number;
+  /** How long the last bytes of an answer to the edge may wait for the publication of what is answered. */
+  readonly publicationWaitMs?: number;
   /** Objects without a row younger than this are left alone. */
   readonly orphanAgeMs?: number;
   /** How many requests may wait for asynchronous uploads. */
   readonly maxWaiting?: number;
   /** How many thumbnails may wait to be made. */
   readonly thumbnailQueue?: number;
-  /** How often an asynchronous upload that is waited for is looked for, beside being notified of it. */
+  /** How often an asynchronous upload, or a fetch by another process, that is waited for is looked for, beside being notified of it. */
   readonly recheckMs?: number;
+  /** How long Redis is waited for. */
+  readonly redisPatience?: RedisPatience;
   /** Certificates to trust instead of the built-in ones, in connections to other servers (PEM). */
   readonly outboundCa?: string;
 }
-
-/** What is to be closed at the end, in the order in which it was opened. */
-export type Closers = (() => Promise<unknown> | unknown)[];
 
 /** What most parts need some of. */
 export interface Base {
@@ -53,8 +56,8 @@ export interface Base {
   readonly makeMediaId: MakeId;
   readonly makeTemporaryId: MakeId;
   readonly db: Database;
-  /** Grows when a changed configuration names new ones. */
-  readonly datastores: Map<string, Datastore>;
+  /** They follow the configuration as it changes. */
+  readonly datastores: OpenDatastores;
   readonly findDatastore: FindDatastore;
   readonly dns: Dns;
   readonly safeFetch: SafeFetch;
@@ -76,7 +79,7 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   const db = await openDatabase(config, log);
   closers.push(() => db.close());
   const datastores = openDatastores(config);
-  closers.push(() => Promise.all([...datastores.values()].map((store) => store.close())));
+  closers.push(() => datastores.close());
 
   const dns = makeDns({ timeoutMs: DNS_MS });
   const safeFetch = makeSafeFetch({
@@ -97,7 +100,8 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   });
   closers.push(() => imager.close());
 
-  const cache = await openCache({ redis: config.redis.enabled ? config.redis : undefined, clock, log });
+  const redis = config.redis.enabled ? config.redis : undefined;
+  const cache = await openCache({ redis, patience: overrides.redisPatience, clock, log });
   closers.push(() => cache.close());
 
   return {

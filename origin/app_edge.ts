@@ -4,6 +4,7 @@ import { makeOrderCheck } from "./pipelines/publish/order_check.ts";
 import { makeOutbox, type Outbox } from "./pipelines/publish/outbox.ts";
 import { makePublish, type Publish } from "./pipelines/publish/publish.ts";
 import { makePublishKey, type PublishKey } from "./pipelines/publish/publish_key.ts";
+import { makeWithdrawKeys, type WithdrawKeys } from "./pipelines/publish/withdraw_keys.ts";
 import { nextGeneration } from "./stores/db/generations.ts";
 import type { EdgeBucket } from "./stores/edge/edge_bucket.ts";
 
@@ -17,6 +18,7 @@ export interface Edge {
   readonly outbox: Outbox;
   readonly publish: Publish;
   readonly publishKey: PublishKey;
+  readonly withdrawKeys: WithdrawKeys;
 }
 
 const WRITE_MS = 30_000;
@@ -30,10 +32,11 @@ export function openEdge(base: Base): Edge | undefined {
   if (!bucket) return undefined;
   base.closers.push(() => bucket.close());
   const keepsOrder = makeOrderCheck({ bucket, makeId: makeTemporaryId, log });
+  const outbox = makeOutbox({ db, clock, bucket, log, metrics, deadlineMs: WRITE_MS, tombstoneMs: TOMBSTONE_MS });
   return {
     bucket,
     keepsOrder,
-    outbox: makeOutbox({ db, clock, bucket, log, metrics, deadlineMs: WRITE_MS, tombstoneMs: TOMBSTONE_MS }),
+    outbox,
     publish: makePublish({
       ...{ bucket, keepsOrder, log, metrics },
       datastores: findDatastore,
@@ -45,5 +48,6 @@ export function openEdge(base: Base): Edge | undefined {
       drawGeneration: () => nextGeneration(db),
       deadlineMs: WRITE_MS,
     }),
+    withdrawKeys: makeWithdrawKeys({ db, clock, bucket, outbox, log }),
   };
 }

@@ -1,8 +1,10 @@
 import type { Base } from "./app_base.ts";
+import type { Edge } from "./app_edge.ts";
 import type { Config } from "./config/schema.ts";
 import { type FederationFetch, makeFederationFetch, type SigningIdentity } from "./matrix/federation_request.ts";
 import { makeFetchMedia } from "./matrix/fetch_media.ts";
 import { HostCircuits } from "./matrix/host_circuits.ts";
+import { readKeptKeys } from "./matrix/key_answer.ts";
 import { makeResolveServer, type ResolveServer } from "./matrix/resolve.ts";
 import { type KeyStore, makeServerKeys, type ServerKeys } from "./matrix/server_keys.ts";
 import { loadSigningIdentity } from "./matrix/signing_identity.ts";
@@ -15,7 +17,9 @@ import { makeStorePulled } from "./pipelines/download/pull_store.ts";
 import { makePullTurns } from "./pipelines/download/pull_turns.ts";
 import type { Limits } from "./pipelines/limits/limits.ts";
 import type { StoreOnce } from "./pipelines/upload/store_once.ts";
+import type { Clock } from "./platform/clock.ts";
 import type { HintCache } from "./stores/cache/hint_cache.ts";
+import { nextGeneration } from "./stores/db/generations.ts";
 
 /** The part of `app.ts` that speaks with other servers. */
 
@@ -23,6 +27,8 @@ import type { HintCache } from "./stores/cache/hint_cache.ts";
 export interface Federation {
   readonly resolve: ResolveServer;
   readonly federationFetch: FederationFetch;
+  /** Asks also servers that failed too often, and its own failures count for nothing: to find out what is wrong with them. */
+  readonly uncountedFetch: FederationFetch;
   readonly serverKeys: ServerKeys;
 }
 
@@ -66,23 +72,25 @@ export async function loadIdentities(config: Config): Promise<Map<string, Signin
 }
 
 /** Makes what other servers are asked with. */
-export function makeFederation({ config, clock, safeFetch, dns, cache }: Base): Federation {
+export function makeFederation({ config, clock, db, safeFetch, dns, cache }: Base, edge: Edge | undefined): Federation {
   const { federation } = config;
   const resolve = makeResolveServer({ safeFetch, srv: dns.srv, clock, random: Math.random });
   const circuits = new HostCircuits({ failures: federation.backoffAt, clock });
-  const federationFetch = makeFederationFetch({ safeFetch, resolve, circuits, clock });
+  const uncountedFetch = makeFederationFetch({ safeFetch, resolve, clock });
+  const federationFetch = makeFederationFetch({ safeFetch, resolve, clock, circuits });
   const serverKeys = makeServerKeys({
-    federationFetch,
-    clock,
-    store: keyStore(cache.hints),
+    ...{ federationFetch, clock },
+    drawGeneration: () => nextGeneration(db),
+    onWithdrawn: edge?.withdrawKeys,
+    store: keyStore(cache.hints, clock),
     notaries: federation.notaries,
   });
-  return { resolve, federationFetch, serverKeys };
+  return { resolve, federationFetch, uncountedFetch, serverKeys };
 }
 
 /** Makes what fetches media, with the news that the processes tell each other of it. */
 export async function makePulling(base: Base, parts: PullingParts): Promise<Pulling> {
-  const { db, clock, log, metrics, safeFetch, findDatastore: datastores, makeTemporaryId } = base;
+  const { db, clock, log, metrics, safeFetch, makeTemporaryId } = base;
   const { limits, storeOnce, federationFetch } = parts;
   const { federation, downloads } = base.config;
   const closing = new AbortController();
@@ -92,21 +100,24 @@ export async function makePulling(base: Base, parts: PullingParts): Promise<Pull
     holder: makeTemporaryId(),
     channel: PULLED_CHANNEL,
     leaseMs: LEASE_MS,
-    recheckMs: RECHECK_MS,
+    recheckMs: base.overrides.recheckMs ?? RECHECK_MS,
   });
   const pullOnce = makePullOnce({
     ...{ db, clock, log, metrics, turns, failures },
-    fetchMedia: makeFetchMedia({ federationFetch, safeFetch, ignoredHosts: federation.ignoredHosts }),
+    fetchMedia: makeFetchMedia({ federationFetch, safeFetch, clock, ignoredHosts: federation.ignoredHosts }),
     slots: makePullSlots({ workers: downloads.numWorkers, waiting: WAITING_PULLS, waitMs: SLOT_WAIT_MS }),
     receive: makeReceivePulled({ limits, makeTemporaryId }),
-    store: makeStorePulled({ clock, storeOnce, datastores, deadlineMs: STORE_MS }),
+    store: makeStorePulled({ clock, storeOnce, deadlineMs: STORE_MS }),
     patienceMs: PATIENCE_MS,
     closing: closing.signal,
   });
   const pullRemote = makePullRemote({ clock, pullOnce, failures });
-  const unlisten = await db.listen(PULLED_CHANNEL, (payload) => {
-    const news = turns.heard(payload);
-    if (news.failure) failures.note(news.uri, news.failure);
+  const unlisten = await db.listen(PULLED_CHANNEL, {
+    onPayload(payload) {
+      const news = turns.heard(payload);
+      if (news.failure) failures.note(news.uri, news.failure);
+    },
+    onGap: () => turns.lookAgain(),
   });
   return {
     pullRemote,
@@ -119,13 +130,13 @@ export async function makePulling(base: Base, parts: PullingParts): Promise<Pull
 }
 
 /** Keys that one process has fetched and checked, for the others. */
-function keyStore(hints: HintCache): KeyStore {
+function keyStore(hints: HintCache, clock: Clock): KeyStore {
   const keyOf = (serverName: string) => `server_keys:${serverName}`;
   return {
     async read(serverName) {
       const bytes = await hints.get(keyOf(serverName));
-      return bytes && JSON.parse(Buffer.from(bytes).toString());
+      return bytes && readKeptKeys(Buffer.from(bytes).toString(), serverName, clock());
     },
-    write: (keySet) => hints.set(keyOf(keySet.serverName), JSON.stringify(keySet), KEYS_HINT_MS),
+    write: (keys) => hints.set(keyOf(keys.serverName), JSON.stringify(keys), KEYS_HINT_MS),
   };
 }

@@ -2,12 +2,15 @@ import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
 import type { Live } from "./app_live.ts";
 import { makeCleanStaging } from "./jobs/clean_staging.ts";
+import { makeMarkDatastores, makeOwnedSince } from "./jobs/datastore_marks.ts";
 import { makeExpirePending } from "./jobs/expire_pending.ts";
 import { makeExpireThumbnails } from "./jobs/expire_thumbnails.ts";
 import { makeReap } from "./jobs/reap.ts";
+import { makeRemoveUnfinished } from "./jobs/remove_unfinished.ts";
 import type { Job } from "./jobs/schedule.ts";
 import { makeSweepEdge } from "./jobs/sweep_edge.ts";
 import { makeSweepOrphans } from "./jobs/sweep_orphans.ts";
+import { makeSweepServerKeys } from "./jobs/sweep_server_keys.ts";
 import type { AccessLog } from "./pipelines/download/access_log.ts";
 import { forgetFetches } from "./stores/db/remote_fetches.ts";
 
@@ -29,6 +32,7 @@ export function listJobs(base: Base, parts: { edge: Edge | undefined; live: Live
   const { edge, live, accessLog } = parts;
   const datastores = () => [...base.datastores.values()];
   const minAgeMs = overrides.orphanAgeMs ?? ORPHAN_AGE_MS;
+  const ownedSince = makeOwnedSince({ db, log });
   const jobs: Job[] = [
     {
       name: "reap",
@@ -62,19 +66,28 @@ export function listJobs(base: Base, parts: { edge: Edge | undefined; live: Live
         days: () => live.now.config.thumbnails.expireAfterDays,
       }),
     },
+    { name: "mark_datastores", everyMs: MINUTE_MS, run: makeMarkDatastores({ log, ownedSince, datastores }) },
+    {
+      name: "remove_unfinished",
+      everyMs: 6 * HOUR_MS,
+      run: makeRemoveUnfinished({
+        ...{ clock, log, minAgeMs },
+        stores: () => [...datastores(), ...(edge ? [{ id: "edge bucket", ...edge.bucket }] : [])],
+      }),
+    },
     {
       name: "sweep",
       everyMs: 6 * HOUR_MS,
-      run: makeSweepOrphans({ db, clock, log, datastores, minAgeMs }),
+      run: makeSweepOrphans({ db, clock, log, ownedSince, datastores, minAgeMs }),
     },
   ];
   return edge ? [...jobs, ...listEdgeJobs(base, edge, minAgeMs)] : jobs;
 }
 
-function listEdgeJobs({ db, clock, datastores }: Base, { bucket, outbox }: Edge, minAgeMs: number): Job[] {
-  const isDatastore = [...datastores.values()].some((store) => bucket.isSameBucket(store));
+function listEdgeJobs({ db, clock }: Base, { bucket, outbox }: Edge, minAgeMs: number): Job[] {
   return [
-    { name: "outbox", everyMs: 2 * SECOND_MS, run: () => outbox.sweep(OUTBOX_AGE_MS) },
-    { name: "sweep_edge", everyMs: HOUR_MS, run: makeSweepEdge({ db, clock, bucket, minAgeMs, isDatastore }) },
+    { name: "outbox", everyMs: 2 * SECOND_MS, run: (signal) => outbox.sweep(OUTBOX_AGE_MS, signal) },
+    { name: "sweep_edge", everyMs: HOUR_MS, run: makeSweepEdge({ db, clock, bucket, minAgeMs }) },
+    { name: "sweep_server_keys", everyMs: 6 * HOUR_MS, run: makeSweepServerKeys({ clock, bucket, minAgeMs }) },
   ];
 }

@@ -14,6 +14,7 @@ import type { Limits } from "./pipelines/limits/limits.ts";
 import { makeQuotas } from "./pipelines/limits/quota.ts";
 import { type LocalCopy, makeLocalCopy } from "./pipelines/local_copy/local_copy.ts";
 import { makePurge, type Purge } from "./pipelines/purge/purge.ts";
+import { rememberBroken } from "./pipelines/thumbnail/broken_pictures.ts";
 import { makeGenerate } from "./pipelines/thumbnail/generate.ts";
 import { type FindOrMakeThumbnail, makeThumbnails } from "./pipelines/thumbnail/thumbnail.ts";
 import { type CompleteUpload, makeCompleteUpload } from "./pipelines/upload/complete.ts";
@@ -40,8 +41,8 @@ export interface MediaWork {
   readonly localCopy: LocalCopy;
   readonly purge: Purge;
   readonly accessLog: AccessLog;
-  /** Answers whoever waits for an upload, and ends what is being fetched from other servers. */
-  close(): Promise<void>;
+  /** Answers whoever waits for an upload, now and from now on: they would hold up the end. */
+  letGo(): Promise<void>;
 }
 
 /** What making it needs beside the base. */
@@ -69,7 +70,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
   const { publish } = edge ?? {};
 
   // Coming in.
-  const storeOnce = makeStoreOnce({ db, clock, log });
+  const storeOnce = makeStoreOnce({ db, clock, log, datastores });
   const quotas = makeQuotas(db);
   const receive = makeReceive({ makeTemporaryId, storeOnce, quotas });
   const announce = (tx: Queryable, mxc: Mxc) => notify(tx, UPLOADED_CHANNEL, arrivalOf(mxc));
@@ -78,13 +79,24 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     maxWaiting: overrides.maxWaiting ?? MAX_WAITING,
     recheckMs: overrides.recheckMs ?? RECHECK_MS,
   });
-  closers.push(await db.listen(UPLOADED_CHANNEL, (uri) => void awaitPending.arrived(uri)));
+  closers.push(
+    await db.listen(UPLOADED_CHANNEL, {
+      onPayload: (uri) => void awaitPending.arrived(uri),
+      onGap: () => void awaitPending.lookAgain(),
+    }),
+  );
   const pulling = await makePulling(base, { limits, storeOnce, federationFetch: federation.federationFetch });
+  closers.push(() => pulling.close());
   const { pullRemote } = pulling;
 
   // Being looked for.
   const mediaRows = new FreshCache<Media>({ clock, ttlMs: ROW_MS, max: MAX_ROWS });
-  closers.push(await db.listen(CHANGED_CHANNEL, (uri) => mediaRows.forget(uri)));
+  closers.push(
+    await db.listen(CHANGED_CHANNEL, {
+      onPayload: (uri) => mediaRows.forget(uri),
+      onGap: () => mediaRows.clear(),
+    }),
+  );
   const ignored = new Set(config.federation.ignoredHosts.map((name) => name.toLowerCase()));
   const isOurs = (serverName: string) => live.now.tenants.has(serverName);
   const visibility = {
@@ -96,7 +108,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     freezeNewMedia: () => live.now.config.repo.freezeUnauthenticatedMedia,
   };
   const findVisible = makeFindVisible(visibility);
-  const restore = makeRestore({ pullRemote, isOurs });
+  const restore = makeRestore({ pullRemote, isOurs, datastores, findMedia: (mxc) => findMedia(db, mxc) });
   const bringLocal = makeLocalFile({ datastores, makeId: makeTemporaryId });
 
   // Going out.
@@ -115,7 +127,10 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     create: makeCreateUpload({ db, clock, makeMediaId, quotas }),
     complete: makeCompleteUpload({ db, clock, receive, announce }),
     download: makeDownload({ findVisible, findArriving, datastores, restore, publish, accessLog }),
-    thumbnail: makeThumbnails({ db, rows, findVisible, datastores, restore, generate, publish }),
+    thumbnail: makeThumbnails({
+      ...{ db, clock, rows, findVisible, datastores, restore, publish },
+      generate: rememberBroken(generate, { clock }),
+    }),
     info: makeInfo({ db, findVisible, bringLocal, probe: imager.probe, deadlineMs: THUMBNAIL_MS }),
     localCopy: makeLocalCopy({ db, clock, makeMediaId, findVisible, quotas }),
     purge: makePurge({
@@ -126,9 +141,6 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
       },
     }),
     accessLog,
-    async close() {
-      await pulling.close();
-      await awaitPending.close();
-    },
+    letGo: async () => awaitPending.close(),
   };
 }

@@ -10,6 +10,7 @@ import { limitOpenRoutes, limitRoutes, limitServers } from "./http/limit.ts";
 import { configRoutes } from "./http/routes/config.ts";
 import { createRoutes } from "./http/routes/create.ts";
 import { edgeRoutes } from "./http/routes/edge.ts";
+import { edgeDomainRoutes } from "./http/routes/edge_domain.ts";
 import { federationRoutes } from "./http/routes/federation.ts";
 import { federationTestRoutes } from "./http/routes/federation_test_admin.ts";
 import { healthRoutes } from "./http/routes/health.ts";
@@ -44,10 +45,13 @@ export interface RouteParts {
 }
 
 const BODY_IDLE_MS = 30_000;
+const PUBLICATION_WAIT_MS = 5_000;
 const VERSIONS_MS = 60_000;
-const SHARED_READ = { maxBodyBytes: 1_048_576, keptBytes: 32 * 1_048_576, timeoutMs: 30_000 };
+const MIB = 1_048_576;
+const SHARED_READ = { memoryBodyBytes: MIB, keptBytes: 32 * MIB, timeoutMs: 30_000, spoolBodyBytes: 256 * MIB };
+const SPOOL = { totalBytes: 1_024 * MIB, timeoutMs: 10 * 60_000 };
 
-/** Every route of the origin. The limits of `rateLimit` hold for all but the health check. */
+/** Every route of the origin. The limits of `rateLimit` hold for all but the health check and what the edge asks for itself. */
 export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]> {
   const { db, clock } = base;
   const { live, limits, media } = parts;
@@ -60,7 +64,13 @@ export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]
       ...uploadRoutes({ ...asking, upload: media.upload, bodyIdleMs }),
       ...createRoutes({ ...asking, create: media.create, bodyIdleMs }),
       ...uploadAsyncRoutes({ ...asking, complete: media.complete, bodyIdleMs }),
-      ...mediaRoutes({ ...asking, download: media.download, thumbnail: media.thumbnail, limits }),
+      ...mediaRoutes({
+        ...asking,
+        download: media.download,
+        thumbnail: media.thumbnail,
+        limits,
+        publicationWaitMs: publicationWaitMs(base),
+      }),
       ...listFederationRoutes(base, parts),
       ...configRoutes(asking),
       ...usageRoutes({ ...asking, usageOf: (userId) => findUsage(db, userId) }),
@@ -75,13 +85,18 @@ export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]
       ...versionsRoutes({ tenantOf, clientVersions: makeClientVersions({ clock, ttlMs: VERSIONS_MS }) }),
       ...versionRoutes(await readBuild()),
     ]),
+    ...(parts.edge ? edgeDomainRoutes({ tenantOf }) : []),
     ...healthRoutes({ check: async () => void (await db.query("SELECT 1")) }),
   ];
 }
 
+function publicationWaitMs({ overrides }: Base): number {
+  return overrides.publicationWaitMs ?? PUBLICATION_WAIT_MS;
+}
+
 function listFederationRoutes(base: Base, parts: RouteParts): Route[] {
   const { live, limits, federation, media, edge } = parts;
-  const { clock, safeFetch, makeMediaId } = base;
+  const { clock, safeFetch, makeMediaId, makeTemporaryId } = base;
   const { tenantOf } = live;
   const authenticateServer = limitServers(
     limits,
@@ -89,15 +104,18 @@ function listFederationRoutes(base: Base, parts: RouteParts): Route[] {
   );
   return [
     ...federationRoutes({
-      ...{ authenticateServer, limits },
+      ...{ authenticateServer, limits, publicationWaitMs: publicationWaitMs(base) },
       download: media.download,
       thumbnail: media.thumbnail,
-      openShared: makeSharedRead(SHARED_READ),
+      openShared: makeSharedRead({ ...SHARED_READ, clock, spool: { ...SPOOL, makeId: makeTemporaryId } }),
       publishKey: edge?.publishKey,
     }),
     ...federationTestRoutes({
       ...{ tenantOf, authenticate: parts.access.authenticate },
-      diagnoseServer: makeDiagnoseServer({ ...federation, clock, safeFetch, makeMediaId }),
+      diagnoseServer: makeDiagnoseServer({
+        ...{ clock, safeFetch, makeMediaId, resolve: federation.resolve },
+        federationFetch: federation.uncountedFetch,
+      }),
     }),
   ];
 }

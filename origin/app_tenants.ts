@@ -1,9 +1,11 @@
+import type { OpenDatastores } from "./app_datastores.ts";
 import type { Config, DomainConfig } from "./config/schema.ts";
 import type { Tenant } from "./http/tenant.ts";
 import type { SigningIdentity } from "./matrix/federation_request.ts";
 import { type Homeserver, makeHomeserver } from "./matrix/homeserver.ts";
 import type { SafeFetch } from "./net/safe_fetch.ts";
 import type { ApplicationService } from "./pipelines/authenticate/application_service.ts";
+import { fingerprintTerms } from "./pipelines/authenticate/terms.ts";
 import type { Domain, MediaKind } from "./pipelines/domain.ts";
 import type { Clock } from "./platform/clock.ts";
 import type { Datastore } from "./stores/datastores/datastore.ts";
@@ -15,7 +17,7 @@ import { makePickDatastore } from "./stores/datastores/pick.ts";
 export interface TenantParts {
   readonly clock: Clock;
   readonly safeFetch: SafeFetch;
-  readonly datastores: ReadonlyMap<string, Datastore>;
+  readonly datastores: Pick<OpenDatastores, "get">;
   /** How many bytes each datastore holds, by id; may be a little old. */
   readonly estimateBytes: () => Promise<ReadonlyMap<string, number>>;
   /** As whom each server name signs what it asks of others; those without a key are absent. */
@@ -38,12 +40,15 @@ function makeTenant(config: Config, domain: DomainConfig, parts: TenantParts): T
   });
   const { maxCacheTimeSeconds, useLocalAppserviceConfig, appservices } = domain.accessTokens;
   const tokenTtlMs = Math.max(0, maxCacheTimeSeconds) * 1000;
+  const applicationServices = useLocalAppserviceConfig && tokenTtlMs > 0 ? appservices.map(toApplicationService) : [];
+  const made = makeDomain(config, domain, parts);
   return {
     serverName: domain.name,
-    domain: makeDomain(config, domain, parts),
+    domain: made,
     identicons: domain.identicons.enabled,
     tokenTtlMs,
-    applicationServices: useLocalAppserviceConfig && tokenTtlMs > 0 ? appservices.map(toApplicationService) : [],
+    applicationServices,
+    terms: fingerprintTerms({ csApi: domain.csApi, tokenTtlMs, applicationServices, policy: made.policy }),
     ...askHomeserver(homeserver, domain),
   };
 }

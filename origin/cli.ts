@@ -20,6 +20,8 @@ import { programVersion } from "./launch/version.ts";
 
 /** `mxcdn <command>`. */
 
+// Whoever reads what we say may stop reading it; that must not end the service.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 const say = sayOn(process);
 const repoConfig = process.env.REPO_CONFIG;
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { cpuMsOf } from "../test/support/cpu_time.ts";
 import { acceptsByName } from "./accepts_type.ts";
 
 test("acceptsByName() wants the type named, in any case, at any place, with any weight but none", () => {
@@ -19,8 +20,9 @@ test("acceptsByName() wants the type named, in any case, at any place, with any 
 });
 
 test("acceptsByName() takes no time over a hostile header", () => {
-  const begun = performance.now();
-  acceptsByName(`image/webp;${" q=0".repeat(20_000)}`, "image/webp");
-  acceptsByName(",".repeat(60_000), "image/webp");
-  assert.ok(performance.now() - begun < 500);
+  const tookMs = cpuMsOf(() => {
+    acceptsByName(`image/webp;${" q=0".repeat(20_000)}`, "image/webp");
+    acceptsByName(",".repeat(60_000), "image/webp");
+  });
+  assert.ok(tookMs < 500, `${tookMs} ms`);
 });

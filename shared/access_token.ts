@@ -1,3 +1,5 @@
+import { MatrixError } from "./matrix_error.ts";
+
 /** Who a client says it is: its token, and whom an application service wants to act as (AS API, Identity assertion). */
 export interface Credentials {
   token: string;
@@ -5,9 +7,19 @@ export interface Credentials {
   deviceId?: string;
 }
 
+/** Every token that was ever issued is of characters that a header can carry, and shorter than a server takes a header to be. */
+const TOKEN = /^[\x21-\x7e]{1,8192}$/;
+
+/** In characters: of a user ID (appendices, "User Identifiers"), and more than homeservers allow a device. */
+const MAX_USER_ID = 255;
+const MAX_DEVICE_ID = 512;
+
 /**
  * Finds the credentials of a request; undefined where it brings no token. `Authorization: Bearer` wins over `?access_token=`, and a header
- * of another scheme means no token at all, the query's included (as in matrix-media-repo). Tokens are opaque, but have no white space.
+ * of another scheme means no token at all, the query's included (as in matrix-media-repo). What comes out of here can go into any header.
+ *
+ * Errors: 401 `M_UNKNOWN_TOKEN` for a token that nobody can have been given; 400 `M_INVALID_PARAM` for a `user_id` or
+ * `device_id` that can be nobody's.
  */
 export function readCredentials(
   authorization: string | null | undefined,
@@ -15,12 +27,22 @@ export function readCredentials(
 ): Credentials | undefined {
   const token = authorization ? bearer(authorization) : query.get("access_token");
   if (!token) return undefined;
-  const userId = query.get("user_id");
-  const deviceId = query.get("device_id") || query.get("org.matrix.msc3202.device_id");
+  if (!TOKEN.test(token)) throw new MatrixError("M_UNKNOWN_TOKEN", "Unrecognised access token");
+  const userId = readName(query, "user_id", MAX_USER_ID);
+  const deviceId =
+    readName(query, "device_id", MAX_DEVICE_ID) ?? readName(query, "org.matrix.msc3202.device_id", MAX_DEVICE_ID);
   return { token, ...(userId ? { userId } : {}), ...(deviceId ? { deviceId } : {}) };
 }
 
-/** The scheme's name is case-insensitive (RFC 9110 §11.1). */
+/** The scheme's name is case-insensitive (RFC 9110 §11.1). White space is that of ASCII only: both tiers read other bytes differently. */
 function bearer(authorization: string): string | undefined {
-  return /^Bearer +(\S+) *$/i.exec(authorization.trim())?.[1];
+  return /^[ \t]*Bearer +([^ \t]+)[ \t]*$/i.exec(authorization)?.[1];
+}
+
+function readName(query: URLSearchParams, parameter: string, maxLength: number): string | undefined {
+  const name = query.get(parameter) || undefined;
+  if (name !== undefined && (name.length > maxLength || /\p{Cc}/u.test(name))) {
+    throw new MatrixError("M_INVALID_PARAM", `The parameter ${parameter} names nobody`);
+  }
+  return name;
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { cpuMsOf } from "../test/support/cpu_time.ts";
 import { essence, normaliseContentType } from "./content_type.ts";
 
 test("a media type is kept as it is, parameters, case and spelling included", () => {
@@ -60,11 +61,12 @@ test("a second type behind a comma can't hide among parameters", () => {
 });
 
 test("a hostile header takes no time", () => {
-  const start = performance.now();
-  for (const gap of [" ;  ", ";", '; a="', "; a=b", ' ; a="\\"'] as const)
-    normaliseContentType(`a/b${gap.repeat(30_000)}!`);
-  for (let i = 0; i < 100; i++) normaliseContentType(`a/b${" ;  ".repeat(60)}!`);
-  assert.ok(performance.now() - start < 1000);
+  const tookMs = cpuMsOf(() => {
+    for (const gap of [" ;  ", ";", '; a="', "; a=b", ' ; a="\\"'] as const)
+      normaliseContentType(`a/b${gap.repeat(30_000)}!`);
+    for (let i = 0; i < 100; i++) normaliseContentType(`a/b${" ;  ".repeat(60)}!`);
+  });
+  assert.ok(tookMs < 1000, `${tookMs} ms`);
 });
 
 test("the essence has neither case nor parameters", () => {

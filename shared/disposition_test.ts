@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { cpuMsOf } from "../test/support/cpu_time.ts";
 import { contentDisposition, INLINE_TYPES, normaliseFileName, parseDispositionFileName } from "./disposition.ts";
 
 const vectors = JSON.parse(readFileSync(new URL("../test/vectors/matrix_spec.json", import.meta.url), "utf8"));
@@ -112,10 +113,11 @@ test("other servers' headers are read, filename* first", () => {
 });
 
 test("a hostile header takes no time", () => {
-  const start = performance.now();
-  for (const part of [";", '; a="\\', "; ", ';filename="', "=", ";a =  "])
-    parseDispositionFileName(part.repeat(50_000));
-  assert.ok(performance.now() - start < 1000);
+  const tookMs = cpuMsOf(() => {
+    for (const part of [";", '; a="\\', "; ", ';filename="', "=", ";a =  "])
+      parseDispositionFileName(part.repeat(50_000));
+  });
+  assert.ok(tookMs < 1000, `${tookMs} ms`);
 });
 
 test("a kept name is the last component of a path, without control characters", () => {

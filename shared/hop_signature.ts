@@ -26,6 +26,15 @@ export const HOP_HEADERS = {
 /** How far the clocks of the two tiers may differ, and so for how long a signed hop may be replayed, in milliseconds. */
 export const HOP_MAX_AGE_MS = 60_000;
 
+/**
+ * Why a hop is not believed: a part is missing or malformed (`form`); another secret, or changed on the way (`signature`);
+ * signed too long before or after (`age`), by the clock of whoever asks; or signed for another request (`target`).
+ */
+export type HopRefusal = "form" | "signature" | "age" | "target";
+
+/** With the reason, on the answer to a request whose hop was not believed: tells our edge that not the client was meant. */
+export const HOP_REFUSED_HEADER = "mxcdn-hop-refused";
+
 const SIGNATURE = /^v1,t=(\d{1,16}),sig=([0-9a-f]{64})$/;
 
 /** The headers that make a request a signed hop. The secret must not be empty. */
@@ -41,7 +50,7 @@ export async function hopHeaders(secret: string, hop: Hop): Promise<Record<strin
 }
 
 /**
- * The hop that these headers prove, or `undefined` when there is none: no signature, another secret, another method, anything
+ * The hop that these headers prove, or why they prove none: no or another form, another secret, another method, anything
  * changed on the way, or signed more than a minute before or after `nowMs`. `headers` is asked with lower-case names.
  *
  * A proxy between the tiers may append itself to the forwarding lists: the first entry of each is the one that was signed.
@@ -51,18 +60,16 @@ export async function verifyHop(
   method: string,
   headers: (name: string) => string | undefined,
   nowMs: number,
-): Promise<Hop | undefined> {
-  const parts = SIGNATURE.exec(headers(HOP_HEADERS.signature) ?? "");
-  if (!parts || secret === "") return undefined;
-  const hop = readHop(method, headers, Number(parts[1]));
-  if (!hop || !(Math.abs(nowMs - hop.timeMs) <= HOP_MAX_AGE_MS)) return undefined;
-  const proven = await crypto.subtle.verify(
-    "HMAC",
-    await importSecret(secret),
-    fromHex(parts[2] ?? ""),
-    signedBytes(hop),
-  );
-  return proven ? hop : undefined;
+): Promise<Hop | HopRefusal> {
+  const [, timeMs, signature] = SIGNATURE.exec(headers(HOP_HEADERS.signature) ?? "") ?? [];
+  const hop = readHop(method, headers, Number(timeMs));
+  if (!hop || signature === undefined) return "form";
+  if (secret === "" || !(await isSigned(secret, hop, signature))) return "signature";
+  return Math.abs(nowMs - hop.timeMs) <= HOP_MAX_AGE_MS ? hop : "age";
+}
+
+async function isSigned(secret: string, hop: Hop, signature: string): Promise<boolean> {
+  return await crypto.subtle.verify("HMAC", await importSecret(secret), fromHex(signature), signedBytes(hop));
 }
 
 function readHop(method: string, headers: (name: string) => string | undefined, timeMs: number): Hop | undefined {

@@ -6,8 +6,11 @@ import { formatHttpDate } from "./http_date.ts";
 import { MatrixError } from "./matrix_error.ts";
 import { COMMON_HEADERS } from "./respond.ts";
 
-/** Three days, by the client that asked and nobody between: as matrix-media-repo has it. */
-const CACHE_CONTROL = "private, max-age=259200";
+/**
+ * Three days, by the client that asked and nobody between: as matrix-media-repo has it. Nor may anybody between transform it
+ * (RFC 9111 §5.2.2.6): what was compressed on the way has no length, and ranges of it are of other bytes.
+ */
+const CACHE_CONTROL = "private, max-age=259200, no-transform";
 
 /** CS API, thumbnail: the types an answer may have, and the ending of the name that we give it. */
 const THUMBNAIL_ENDINGS: ReadonlyMap<string, string> = new Map([

@@ -32,7 +32,7 @@ test("the whole body is answered with everything that a client needs", () => {
       etag: `"${SHA}"`,
       "last-modified": SAME,
       "accept-ranges": "bytes",
-      "cache-control": "private, max-age=259200",
+      "cache-control": "private, max-age=259200, no-transform",
     },
   });
 });

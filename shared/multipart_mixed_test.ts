@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { cpuMsOf } from "../test/support/cpu_time.ts";
 import { frameLocation, frameMedia, parseBoundary } from "./multipart_mixed.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -70,8 +71,9 @@ test("the boundary is read from any form of the header", () => {
 });
 
 test("a hostile header is read in linear time", () => {
-  const started = performance.now();
-  parseBoundary(`multipart/mixed; ${'a="\\x'.repeat(20_000)}`);
-  parseBoundary(`multipart/mixed${"; ".repeat(50_000)}`);
-  assert.ok(performance.now() - started < 1000);
+  const tookMs = cpuMsOf(() => {
+    parseBoundary(`multipart/mixed; ${'a="\\x'.repeat(20_000)}`);
+    parseBoundary(`multipart/mixed${"; ".repeat(50_000)}`);
+  });
+  assert.ok(tookMs < 1000, `${tookMs} ms`);
 });

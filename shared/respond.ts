@@ -1,4 +1,5 @@
 import type { MatrixError } from "./matrix_error.ts";
+import { ENDPOINT_METHODS, listMethods } from "./request_line.ts";
 
 /**
  * Headers of every answer of both tiers: CORS (CS API, Web Browser Clients, with HEAD and Range added), the content security policy
@@ -6,7 +7,7 @@ import type { MatrixError } from "./matrix_error.ts";
  */
 export const COMMON_HEADERS: Readonly<Record<string, string>> = Object.freeze({
   "access-control-allow-origin": "*",
-  "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+  "access-control-allow-methods": listMethods(ENDPOINT_METHODS),
   "access-control-allow-headers": "Origin, X-Requested-With, Content-Type, Accept, Authorization, Range",
   "access-control-expose-headers":
     "Accept-Ranges, Cache-Status, Content-Disposition, Content-Length, Content-Range, ETag, Retry-After",

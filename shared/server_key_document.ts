@@ -2,16 +2,20 @@ import * as z from "zod/mini";
 import { isServerName } from "./server_name.ts";
 import { type ServingPolicy, servingPolicySchema } from "./serving_policy.ts";
 
-/** What lies under a `k/` key: a key by which another server signs its requests, as the origin fetched and checked it. */
+/**
+ * What lies under a `k/` key: a key by which another server signs its requests, as the origin fetched and checked it. Where that
+ * server has withdrawn it since, a tombstone lies there, which is none.
+ */
 export interface ServerKeyDocument {
   v: 1;
+  /** Drawn before the server was asked; that of a tombstone, after it had answered. */
   gen: number;
   server_name: string;
   key_id: string;
   /** The public key in base64. */
   key: string;
-  /** Milliseconds since the epoch; from then on it proves nothing. */
-  valid_until: number;
+  /** Milliseconds since the epoch after which it proves nothing any more: it may have been withdrawn, and the origin asks again. */
+  exp: number;
 }
 
 /** What lies under a `p/` key: one of our own servers that others may address, and by which rules its media is served. */
@@ -33,7 +37,7 @@ const keySchema = z.object({
   server_name: serverName,
   key_id: z.string(),
   key: z.string(),
-  valid_until: count,
+  exp: count,
 });
 
 const domainSchema = z.object({

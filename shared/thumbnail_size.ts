@@ -49,7 +49,8 @@ const STANDARD_SIZES: readonly Size[] = [
 
 /**
  * Reads the query of a thumbnail request; the method is `scale` unless it says `crop`.
- * Throws M_MISSING_PARAM for an absent side and M_INVALID_PARAM for a side outside 1 to 16384, an unknown method or an unreadable boolean (both 400).
+ * Throws 400: M_MISSING_PARAM for an absent side, M_UNKNOWN for one that is no whole number from 1 to 16384 (the table of errors
+ * of the endpoint), M_INVALID_PARAM for an unknown method or an unreadable boolean.
  */
 export function parseThumbnailQuery(query: URLSearchParams): ThumbnailRequest {
   return {
@@ -96,7 +97,7 @@ function parseSide(query: URLSearchParams, name: "width" | "height"): number {
   if (!text) throw new MatrixError("M_MISSING_PARAM", `Missing query parameter: ${name}`);
   const side = /^[0-9]{1,5}$/.test(text) ? Number(text) : 0;
   if (side >= 1 && side <= MAX_SIDE) return side;
-  throw new MatrixError("M_INVALID_PARAM", `${name} must be a whole number from 1 to ${MAX_SIDE}`);
+  throw new MatrixError("M_UNKNOWN", `${name} must be a whole number from 1 to ${MAX_SIDE}`, { status: 400 });
 }
 
 function parseMethod(text: string | null): ThumbnailMethod {

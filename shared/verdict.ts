@@ -20,6 +20,18 @@ export interface LiveVerdict {
 /** What lies under an `a/` key: a verdict, or the tombstone that a logout left. */
 export type Verdict = LiveVerdict | { v: 1; gen: number; gone: true; at: number };
 
+/**
+ * For how long the edge may use a verdict without asking again: `bucket`, until it expires, for it lies in the bucket, where a
+ * logout is seen; `memory`, two seconds at most, in the isolate that asked; `once`, for the requests that waited for it.
+ */
+export type VerdictScope = "bucket" | "memory" | "once";
+
+/** Where the origin says the scope of a verdict. */
+export const VERDICT_SCOPE_HEADER = "mxcdn-verdict-scope";
+
+/** How long a verdict of scope `memory` may be remembered, in milliseconds: as long as what was read from the bucket (design §2, rule 4). */
+export const VERDICT_MEMORY_MS = 2_000;
+
 const count = z.int().check(z.nonnegative());
 
 const liveSchema = z.object({
@@ -46,4 +58,9 @@ export function parseVerdict(text: string): Verdict | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Reads the scope of a verdict; one that is unknown here is the shortest. */
+export function parseVerdictScope(text: string | null): VerdictScope {
+  return text === "bucket" || text === "memory" ? text : "once";
 }

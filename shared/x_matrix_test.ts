@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { cpuMsOf } from "../test/support/cpu_time.ts";
 import { decodeBase64 } from "./base64.ts";
 import { canonicalJson } from "./canonical_json.ts";
 import { importPublicKey, importSeed, type SigningKey } from "./sign_json.ts";
@@ -72,11 +73,12 @@ test("what breaks the grammar is no credentials", () => {
 });
 
 test("a hostile header is refused in linear time", () => {
-  const started = performance.now();
-  assert.equal(parseXMatrix(`X-Matrix origin="${"\\a".repeat(50_000)}`), undefined);
-  assert.equal(parseXMatrix(`X-Matrix ${"a=b ,".repeat(20_000)}`), undefined);
-  assert.equal(parseXMatrix(`X-Matrix a=b${" ".repeat(100_000)}x`), undefined);
-  assert.ok(performance.now() - started < 1000);
+  const tookMs = cpuMsOf(() => {
+    assert.equal(parseXMatrix(`X-Matrix origin="${"\\a".repeat(50_000)}`), undefined);
+    assert.equal(parseXMatrix(`X-Matrix ${"a=b ,".repeat(20_000)}`), undefined);
+    assert.equal(parseXMatrix(`X-Matrix a=b${" ".repeat(100_000)}x`), undefined);
+  });
+  assert.ok(tookMs < 1000, `${tookMs} ms`);
 });
 
 test("a signature covers method, uri, origin, destination and content", async () => {

@@ -122,6 +122,43 @@ const PLANTED: readonly { what: string; path: string; text: string; says: RegExp
     says: /clock of its own/,
   },
   {
+    what: "lots drawn in shared",
+    path: "shared/x.ts",
+    text: "export const f = () => Math.random();",
+    says: /draws lots/,
+  },
+  {
+    what: "another clock in shared",
+    path: "shared/x.ts",
+    text: "export const f = () => performance.now();",
+    says: /clock of its own/,
+  },
+  { what: "a library without a door", path: "origin/http/x.ts", text: 'import x from "pg-boss";', says: /has no door/ },
+  {
+    what: "Node by its old name",
+    path: "edge/x.ts",
+    text: 'import { readFileSync } from "fs";',
+    says: /fs has no door/,
+  },
+  {
+    what: "the environment by another name",
+    path: "origin/http/x.ts",
+    text: 'import { env } from "node:process";',
+    says: /takes the process as the global/,
+  },
+  {
+    what: "a library that is required",
+    path: "origin/http/x.ts",
+    text: 'import { createRequire } from "node:module";\nexport const pg = createRequire(import.meta.url)("pg");',
+    says: /imports behind our back/,
+  },
+  {
+    what: "an import of the old kind",
+    path: "shared/x.ts",
+    text: 'import x = require("node:fs");',
+    says: /behind our back/,
+  },
+  {
     what: "a singleton",
     path: "origin/http/x.ts",
     text: "const seen = new Map<string, number>();",

@@ -9,7 +9,7 @@ import { parseThumbnailQuery, pickThumbnail, type ThumbnailRequest } from "../..
 import { CACHE_HIT } from "../cache_status.ts";
 import type { FindDescriptor, Found } from "../find_descriptor.ts";
 import type { JudgeServer, Visitor } from "../server_auth.ts";
-import { type ReadSmallBody, SMALL_BODY_BYTES } from "../small_bodies.ts";
+import { SHARED_BODY_BYTES, type ShareBody, type SharedBody } from "../shared_bodies.ts";
 import type { BucketReader } from "../store.ts";
 import { queryOf, type Visit } from "../visit.ts";
 import type { Forward } from "./forward.ts";
@@ -20,7 +20,7 @@ export interface FederationRouteParts {
   readonly judgeServer: JudgeServer;
   readonly findDescriptor: FindDescriptor;
   readonly bucket: Pick<BucketReader, "readBody">;
-  readonly readSmallBody: ReadSmallBody;
+  readonly shareBody: ShareBody;
   readonly forward: Forward;
 }
 
@@ -36,11 +36,12 @@ interface Wanted {
  * `GET` of media by other servers: judge the signature, then act. What lies in the bucket is wrapped here, by
  * `shared/federation_answer` as at the origin; everything else, whatever the reason, is the origin's to judge and to answer.
  *
- * The bytes of a large body never pass through JavaScript; a small one is read once for all who want it at the same time.
+ * A body of up to {@link SHARED_BODY_BYTES} is read once for all who want it at the same time; the bytes of a larger one never
+ * pass through JavaScript.
  * Errors: 401 for a wrong signature; 400 for a query that is none; 404 for media that is erased or quarantined.
  */
 export function makeFederationRoute(parts: FederationRouteParts): (visit: Visit) => Promise<Response> {
-  const { clock, judgeServer, findDescriptor, bucket, readSmallBody, forward } = parts;
+  const { clock, judgeServer, findDescriptor, bucket, shareBody, forward } = parts;
 
   async function find(visit: Visit, wanted: Wanted, visitor: Visitor): Promise<LiveDescriptor | undefined> {
     const media = visible(await findDescriptor(visit, descriptorKey(wanted.mxc), wanted.mxc));
@@ -54,18 +55,19 @@ export function makeFederationRoute(parts: FederationRouteParts): (visit: Visit)
   async function serve(visit: Visit, wanted: Wanted, descriptor: LiveDescriptor): Promise<Response | undefined> {
     const { type, name, size, sha256, created, body } = descriptor;
     if (body === undefined) return undefined;
-    const content = await open(visit, body, size);
-    if (!content) return undefined;
     const random = crypto.getRandomValues(new Uint8Array(16));
     const answer = answerFederation(formatBoundary(random), { kind: wanted.kind, type, name, size, sha256, created });
+    const content = await open(visit, body, size);
+    if (!content) return undefined;
     const headers = { ...answer.headers, "cache-status": CACHE_HIT };
     return new Response(wrap(visit, answer, content), { status: 200, headers });
   }
 
   /** An error of the store is as good as an absent body: the origin has the bytes. */
-  async function open(visit: Visit, key: string, size: number): Promise<Uint8Array | ReadableStream | undefined> {
+  async function open(visit: Visit, key: string, size: number): Promise<SharedBody | ReadableStream | undefined> {
     try {
-      if (size <= SMALL_BODY_BYTES) return await readSmallBody(key, size, clock(), visit.keepAlive);
+      const shared = size <= SHARED_BODY_BYTES ? await shareBody(key, size, clock(), visit.keepAlive) : undefined;
+      if (shared) return shared;
       const body = await bucket.readBody(key, undefined);
       if (body?.totalBytes === size) return body.bytes;
       await body?.bytes.cancel();
@@ -111,18 +113,20 @@ function visible(found: Found): LiveDescriptor | undefined {
 function wrap(
   visit: Visit,
   { head, tail, bytes }: FederationAnswer,
-  body: Uint8Array | ReadableStream<Uint8Array>,
+  body: SharedBody | ReadableStream<Uint8Array>,
 ): ReadableStream {
   const { readable, writable } = new FixedLengthStream(bytes);
   const pump = async () => {
-    if (body instanceof Uint8Array) return await write(writable, [head, body, tail]);
+    if ("release" in body) return await write(writable, [head, body.bytes, tail]);
     await write(writable, [head]);
     await body.pipeTo(writable, { preventClose: true });
     await write(writable, [tail]);
   };
-  const ended = pump().then(() => writable.close());
   // Who stops reading ends the pump; there is nothing to report then.
-  visit.keepAlive(ended.catch((reason) => writable.abort(reason).catch(() => undefined)));
+  const ended = pump()
+    .then(() => writable.close())
+    .catch((reason) => writable.abort(reason).catch(() => undefined));
+  visit.keepAlive("release" in body ? ended.finally(body.release) : ended);
   return readable;
 }
 

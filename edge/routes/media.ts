@@ -1,26 +1,18 @@
 import type { ByteSlice } from "../../shared/byte_range.ts";
 import { answerMedia, type ServedMedia } from "../../shared/media_answer.ts";
-import { CACHE_HIT } from "../cache_status.ts";
+import { CACHE_HIT, type ForwardDetail } from "../cache_status.ts";
+import { DeadlineExceeded } from "../deadline.ts";
 import type { BucketReader, StoredBody } from "../store.ts";
 import type { Visit } from "../visit.ts";
-import type { Decide, Decision } from "./decide_media.ts";
+import type { Decide } from "./decide_media.ts";
 import type { Forward } from "./forward.ts";
 
 /** What the media routes need. */
 export interface MediaRouteParts {
-  readonly clock: () => number;
   readonly decide: Decide;
   readonly bucket: Pick<BucketReader, "readBody">;
   readonly forward: Forward;
 }
-
-/** A decision that took longer, in milliseconds, may rest on a descriptor that has changed since, and is made again. */
-const MAX_DECISION_MS = 1_000;
-
-/** After as many slow decisions the origin answers. */
-const MAX_DECISIONS = 3;
-
-const TOO_SLOW: Decision = { kind: "forward", reason: "bypass", detail: "store-error" };
 
 /**
  * `GET` and `HEAD` of downloads and thumbnails, on all their paths: decide, then act. What may be served and lies in the bucket
@@ -28,48 +20,35 @@ const TOO_SLOW: Decision = { kind: "forward", reason: "bypass", detail: "store-e
  *
  * A hit has exactly the headers that the origin would send (`shared/media_answer`), and `Cache-Status`. The bytes go from the
  * bucket to the client inside the runtime. (In front of the Worker, `wrangler dev` compresses texts for clients that accept it,
- * whatever their headers say; Cloudflare does not where `Cache-Control` has `no-transform`. The Worker itself never does.)
+ * whatever their headers say; Cloudflare does not, because `Cache-Control` has `no-transform`. The Worker itself never does.)
  * Errors: what the decision refuses, and 416.
  */
-export function makeMediaRoute({
-  clock,
-  decide,
-  bucket,
-  forward,
-}: MediaRouteParts): (visit: Visit) => Promise<Response> {
-  /** What is read while a homeserver takes its time over the token would be too old when the token is judged. */
-  async function decideSoon(visit: Visit): Promise<Decision> {
-    for (let made = 0; made < MAX_DECISIONS; made += 1) {
-      const begun = clock();
-      const decision = await decide(visit);
-      if (decision.kind === "forward" || clock() - begun < MAX_DECISION_MS) return decision;
-    }
-    return TOO_SLOW;
-  }
-
-  async function serve(visit: Visit, media: ServedMedia, bodyKey: string): Promise<Response | undefined> {
+export function makeMediaRoute({ decide, bucket, forward }: MediaRouteParts): (visit: Visit) => Promise<Response> {
+  /** The answer, or why the body cannot be had here: the origin has it. */
+  async function serve(visit: Visit, media: ServedMedia, bodyKey: string): Promise<Response | ForwardDetail> {
     const { method, headers: sent } = visit.request;
     const { status, headers, slice } = answerMedia({ method, header: (name) => sent.get(name) }, media);
     const init = { status, headers: { ...headers, "cache-status": CACHE_HIT } };
     if (status === 304 || method === "HEAD") return new Response(null, init);
-    const body = await open(bodyKey, slice);
-    if (body?.totalBytes === media.size) return new Response(body.bytes, init);
-    await body?.bytes.cancel();
-    return undefined;
+    const body = await open(bodyKey, slice, media.size);
+    return typeof body === "string" ? body : new Response(body.bytes, init);
   }
 
-  /** An error of the store is as good as an absent body: the origin has the bytes. */
-  async function open(key: string, slice: ByteSlice | undefined): Promise<StoredBody | undefined> {
+  async function open(key: string, slice: ByteSlice | undefined, size: number): Promise<StoredBody | ForwardDetail> {
     try {
-      return await bucket.readBody(key, slice);
-    } catch {
-      return undefined;
+      const body = await bucket.readBody(key, slice);
+      if (body?.totalBytes === size) return body;
+      await body?.bytes.cancel();
+      return "no-body";
+    } catch (thrown) {
+      return thrown instanceof DeadlineExceeded ? "store-slow" : "store-error";
     }
   }
 
   return async (visit) => {
-    const decision = await decideSoon(visit);
+    const decision = await decide(visit);
     if (decision.kind === "forward") return await forward(visit, decision.reason, decision.detail);
-    return (await serve(visit, decision.media, decision.bodyKey)) ?? (await forward(visit, "miss", "no-body"));
+    const served = await serve(visit, decision.media, decision.bodyKey);
+    return typeof served === "string" ? await forward(visit, "miss", served) : served;
   };
 }

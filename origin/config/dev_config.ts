@@ -75,5 +75,5 @@ export function devConfig(folder: string, secrets: DevSecrets, options: LoadOpti
     edge: { enabled: true, hopSecret: secrets.hopSecret },
   };
   const loaded = parseConfig([{ name: "(no configuration file)", text: JSON.stringify(raw) }], options);
-  return { config: loaded.config, warnings: [] };
+  return { ...loaded, warnings: [] };
 }

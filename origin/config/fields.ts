@@ -15,12 +15,17 @@ export function flag(fallback: boolean, description: string, more: More = {}) {
     .meta({ type: "true or false", default: fallback, ...more, description });
 }
 
-/** A whole number between `min` (default 0) and `max`. */
+/**
+ * A whole number between `min` and `max`, or with `least` instead of the two: what is less than that is read as the default.
+ * Without any of them, it is 0 or more, and what is less is read as 0: no limit, never, none, as matrix-media-repo has it.
+ */
 export function count(fallback: number, description: string, more: More & { min?: number; max?: number } = {}) {
   const { min = 0, max = Number.MAX_SAFE_INTEGER, ...doc } = more;
+  const lenient = more.min === undefined && more.max === undefined;
+  const read = lenient ? (value: unknown) => raise(readNumber(value), doc.least ?? 0, fallback) : readNumber;
   const error = `must be a whole number ${range(min, max)}`;
   return z
-    .preprocess(readNumber, z.int({ error }).min(min, { error }).max(max, { error }))
+    .preprocess(read, z.int({ error }).min(min, { error }).max(max, { error }))
     .default(fallback)
     .meta({ type: "number", default: fallback, ...doc, description });
 }
@@ -110,8 +115,13 @@ function readFlag(value: unknown): unknown {
   return FALSE.has(word) ? false : value;
 }
 
-/** Numbers whose text is more than their value (1_000, 0x10, 1e6) arrive as text: see `parse_yaml.ts`. */
-function readNumber(value: unknown): unknown {
+function raise(value: unknown, least: number, fallback: number): unknown {
+  if (!Number.isInteger(value) || Number(value) >= least) return value;
+  return least === 0 ? 0 : fallback;
+}
+
+/** Numbers whose text is more than their value (1_000, 0x10, 1e6) arrive as text: see `source_file.ts`. */
+export function readNumber(value: unknown): unknown {
   if (typeof value !== "string" || value.trim() === "") return value;
   const read = Number(value.replaceAll("_", ""));
   return Number.isNaN(read) ? value : read;

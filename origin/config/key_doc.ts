@@ -20,4 +20,6 @@ export interface KeyDoc {
   readonly status?: "later" | "retired";
   /** Values that ask for nothing, so that no warning is due. */
   readonly harmless?: readonly unknown[];
+  /** A number, or a list's length, below which the default holds instead; matrix-media-repo takes such values. */
+  readonly least?: number;
 }

@@ -22,6 +22,8 @@ export interface LoadedConfig {
   readonly config: Config;
   /** Keys that are unknown, retired or without effect yet, and doubtful settings. Each is to be said once. */
   readonly warnings: readonly ConfigProblem[];
+  /** Where in the files something stands that holds for this domain, with what is to be said of it. */
+  placeOf(domain: string, remark: Remark): ConfigProblem;
 }
 
 /** What the command line has to say beside the files: data laid under and over that of the main files. */
@@ -37,7 +39,9 @@ export interface LoadOptions {
  * Throws `ConfigError` with all that is wrong.
  */
 export async function loadConfig(path: string, options: LoadOptions = {}): Promise<LoadedConfig> {
-  return parseConfig(await readConfigFiles(path), options);
+  const { texts, leftOut } = await readConfigFiles(path);
+  const loaded = parseConfig(texts, options);
+  return { ...loaded, warnings: [...leftOut.map(sayLeftOut), ...loaded.warnings] };
 }
 
 /** Does what {@link loadConfig} does with files that are read already. */
@@ -51,7 +55,15 @@ export function parseConfig(texts: readonly ConfigText[], options: LoadOptions =
   const parsed = domains.flatMap(({ value }) => (value ? [value] : []));
   if (!main.value) throw new ConfigError(main.problems);
   throwProblems(clashes(layers, raw, main.value, parsed));
-  return { config: assemble(main.value, parsed), warnings: findWarnings(layers, raw, main.value, parsed) };
+  return {
+    config: assemble(main.value, parsed),
+    warnings: findWarnings(layers, raw, main.value, parsed),
+    placeOf: (domain, remark) => placeInDomain(layers, raw, domain, remark),
+  };
+}
+
+function sayLeftOut(file: string): ConfigProblem {
+  return { file, line: 0, key: "", message: "is left out: by its name it is an editor's backup" };
 }
 
 /** Reads all files, so that what is wrong in several of them is said at once. */

@@ -1,14 +1,15 @@
 import type * as z from "zod";
 import { formatKey } from "./config_error.ts";
+import { readNumber } from "./fields.ts";
 import type { KeyDoc } from "./key_doc.ts";
 import { isMapping } from "./merge.ts";
 import { docOf, nodeOf, optionFor } from "./schema_tree.ts";
 
 /** A key of a file that deserves a word, though nothing is wrong with its value. */
 export interface Notice {
-  readonly kind: "unknown" | "retired" | "later" | "main_only";
+  readonly kind: "unknown" | "retired" | "later" | "main_only" | "too_little";
   readonly path: readonly PropertyKey[];
-  /** What there is to say beside the kind: the key that was probably meant, or what takes its place. */
+  /** What there is to say beside the kind: the key that was probably meant, what takes its place, or what holds instead. */
   readonly hint: string;
 }
 
@@ -16,8 +17,9 @@ export interface Notice {
 type Inherited = Pick<KeyDoc, "domain" | "status">;
 
 /**
- * Finds the keys in `value` that the schema does not know, that are retired, whose feature is yet to be built, or that mean
- * nothing in a per-domain file. Of a section that is switched off (`enabled: false`) nothing is said.
+ * Finds the keys in `value` that the schema does not know, that are retired, whose feature is yet to be built, that mean
+ * nothing in a per-domain file, or whose value is so little that the default holds instead. Of a section that is switched
+ * off (`enabled: false`) nothing is said.
  */
 export function findNotices(schema: z.core.$ZodType, value: unknown, forDomain: boolean): Notice[] {
   return walk(schema, value, [], forDomain, {});
@@ -67,7 +69,15 @@ function ofKey(
     const harmless = off || doc.harmless?.some((one) => one === value) || (Array.isArray(value) && value.length === 0);
     return harmless ? [] : [{ kind: now.status, path, hint: doc.description ?? "" }];
   }
+  if (isLess(value, doc.least))
+    return [{ kind: "too_little", path, hint: JSON.stringify(doc.default) ?? "the default" }];
   return walk(schema, value, path, forDomain, now);
+}
+
+function isLess(value: unknown, least: number | undefined): boolean {
+  if (least === undefined) return false;
+  const size = Array.isArray(value) ? value.length : readNumber(value);
+  return typeof size === "number" && size < least;
 }
 
 /** The known key that an unknown one probably stands for: the same but for case, or within two letters. */

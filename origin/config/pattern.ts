@@ -1,6 +1,8 @@
 import * as z from "zod";
 
 const MAX_LENGTH = 512;
+/** What is escaped, or a whole character class. */
+const ESCAPED_OR_CLASS = /\\.|\[(?:\\.|[^\]\\])*\]/gs;
 /** A repeated group that itself holds a repetition: the shape whose matching time explodes in a backtracking engine. */
 const NESTED_REPETITION = /\((?:[^()\\]|\\.)*[+*}](?:[^()\\]|\\.)*\)[+*{]/;
 
@@ -10,7 +12,7 @@ const NESTED_REPETITION = /\((?:[^()\\]|\\.)*[+*}](?:[^()\\]|\\.)*\)[+*{]/;
  */
 export function compilePattern(source: string): RegExp {
   if (source.length > MAX_LENGTH) throw new Error(`is longer than ${MAX_LENGTH} characters`);
-  if (NESTED_REPETITION.test(source))
+  if (NESTED_REPETITION.test(withoutClasses(source)))
     throw new Error("repeats a group that repeats something itself; write it without");
   const ignoreCase = source.startsWith("(?i)");
   try {
@@ -18,6 +20,11 @@ export function compilePattern(source: string): RegExp {
   } catch {
     return compileLoosely(source, ignoreCase);
   }
+}
+
+/** Inside a character class, `+` and the like are characters: each class becomes one letter. */
+function withoutClasses(source: string): string {
+  return source.replace(ESCAPED_OR_CLASS, (part) => (part.startsWith("[") ? "x" : part));
 }
 
 /** Without `u`: escapes such as `\@` and `\-`, which Go and Python accept, are no errors then. */

@@ -12,7 +12,11 @@ Made by \`mxcdn config reference\`; do not edit.
 The configuration is YAML, in one file or in a folder whose files are read in alphabetical order. The keys are those of
 matrix-media-repo, with the same defaults, and a few new ones. A file with \`homeserver: <server name>\` at its top holds for
 that homeserver only: its sections are merged deeply over the others', key by key (lists are replaced). Of a section that
-several main files hold, the last file's counts alone.
+several main files hold, the last file's counts alone. Editors' backups in the folder (\`*~\`, \`#*#\`, \`*.bak\`, \`*.orig\`,
+\`*.swp\`) and names that start with a dot are left out.
+
+A number below 0 is read as 0, but for the few of which it is said otherwise. Where 0 could not be used (a timeout, say), the
+default holds instead, with a warning.
 
 _Per domain_: a per-domain file may set it. _Live_: a change is meant to hold without a restart.
 `;

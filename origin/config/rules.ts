@@ -1,5 +1,7 @@
+import { derivedId } from "./assemble.ts";
 import { ConfigError, type ConfigProblem } from "./config_error.ts";
 import type { Remark } from "./layers.ts";
+import { placeOf } from "./place.ts";
 import type { MainConfig, ParsedDomain } from "./schema.ts";
 import { MIN_SECRET_LENGTH } from "./sections/edge.ts";
 
@@ -63,32 +65,48 @@ function datastoreBreaches(stores: Stores): Remark[] {
   if (stores.length === 0) {
     return [{ path: ["datastores"], message: "must list at least one place for media, of type file or s3" }];
   }
-  return repeats(stores.map((store) => store.id)).map((index) => ({
+  const ids = repeats(stores.map((store) => store.id)).map((index) => ({
     path: ["datastores", index, "id"],
     message: "is the id of another datastore too; every datastore needs its own",
   }));
+  const places = repeats(stores.map((store) => placeOf(store) ?? "")).map((index) => ({
+    path: ["datastores", index, "opts"],
+    message: "is the place of another datastore too; list a place once, with all of its forKinds",
+  }));
+  return [...ids, ...places];
 }
 
-/** Datastores of a domain that bear the id of a different store somewhere else: the database could not tell them apart. */
+/**
+ * Datastores of a domain that bear the id of a different place somewhere else, or another id for the same place: the database
+ * knows where a body is by the id alone.
+ */
 export function clashingStores(
   main: MainConfig,
   domains: readonly ParsedDomain[],
 ): { readonly domain: string; readonly remark: Remark }[] {
-  const known = new Map(main.datastores.map((store) => [store.id, place(store)]));
+  const places = new Map<string, string>();
+  const ids = new Map<string, string>();
+  const clash = (store: Stores[number]): { key: string; message: string } | undefined => {
+    const place = placeOf(store);
+    if (place === undefined) return undefined;
+    const id = store.id || derivedId(store);
+    const [knownPlace, knownId] = [places.get(id) ?? place, ids.get(place) ?? id];
+    places.set(id, knownPlace);
+    ids.set(place, knownId);
+    if (knownPlace !== place)
+      return { key: "id", message: "is the id of a different datastore elsewhere; every datastore needs its own" };
+    if (knownId === id) return undefined;
+    return { key: "opts", message: `is the place of the datastore "${knownId}"; a place has one id everywhere` };
+  };
+  for (const store of main.datastores) clash(store);
   return domains.flatMap(({ name, datastores }) =>
     datastores.flatMap((store, index) => {
-      const before = known.get(store.id) ?? place(store);
-      known.set(store.id, before);
-      if (store.id === "" || before === place(store)) return [];
-      const message = "is the id of a different datastore elsewhere; every datastore needs its own";
-      return [{ domain: name, remark: { path: ["datastores", index, "id"], message } }];
+      const found = clash(store);
+      return found
+        ? [{ domain: name, remark: { path: ["datastores", index, found.key], message: found.message } }]
+        : [];
     }),
   );
-}
-
-function place(store: Stores[number]): string {
-  if (store.type === "file") return store.opts.path;
-  return store.type === "s3" ? `${store.opts.endpoint} ${store.opts.bucketName}` : "ipfs";
 }
 
 /** The positions of texts that stood there before; empty ones do not count. */

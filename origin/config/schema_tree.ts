@@ -19,6 +19,7 @@ export function nodeOf(schema: z.core.$ZodType): SchemaNode {
   if (schema instanceof z.ZodArray) return { kind: "list", element: schema.element };
   if (schema instanceof z.ZodDiscriminatedUnion) return { kind: "choice", options: schema.options };
   if (schema instanceof z.ZodPrefault || schema instanceof z.ZodDefault) return nodeOf(schema.def.innerType);
+  if (schema instanceof z.ZodPipe) return nodeOf(schema.def.out);
   return { kind: "leaf" };
 }
 

@@ -13,18 +13,22 @@ export interface SourceFile {
   readonly value: Raw;
   /** The homeserver that a per-domain file is for. */
   readonly homeserver: string | undefined;
+  /** The line on which a second document starts, which is not read. */
+  readonly furtherLine: number | undefined;
   /** How much of this path the file holds, in steps, and on which line the last of them stands. */
   locate(path: readonly PropertyKey[]): { depth: number; line: number };
 }
 
 /**
- * Reads one YAML file (YAML 1.2, merge keys allowed). Throws `ConfigError` for what is no YAML: broken syntax, a key that
- * stands twice, too many aliases, several documents, a top level that is no mapping.
+ * Reads one YAML file (YAML 1.2, merge keys allowed), of several documents in it the first. Throws `ConfigError` for what is no
+ * YAML: broken syntax, a key that stands twice, too many aliases, a top level that is no mapping.
  */
 export function parseSourceFile(name: string, text: string): SourceFile {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, merge: true, prettyErrors: false, logLevel: "error" });
-  const problems = document.errors.map((error) => syntaxProblem(name, document, lines, error));
+  const further = document.errors.find(({ code }) => code === "MULTIPLE_DOCS");
+  const errors = document.errors.filter((error) => error !== further);
+  const problems = errors.map((error) => syntaxProblem(name, document, lines, error));
   if (problems.length > 0) throw new ConfigError(problems);
   keepNumbersAsWritten(document);
   const value = withoutEmpty(plainValue(name, document));
@@ -32,6 +36,7 @@ export function parseSourceFile(name: string, text: string): SourceFile {
     name,
     value,
     homeserver: typeof value.homeserver === "string" ? value.homeserver : undefined,
+    furtherLine: further && (lines.linePos(further.pos[0]).line || 1),
     locate: (path) => locate(document, lines, path),
   };
 }

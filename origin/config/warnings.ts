@@ -15,6 +15,7 @@ export function findWarnings(
   domains: readonly ParsedDomain[],
 ): ConfigProblem[] {
   const found = [
+    ...furtherDocuments(layers),
     ...replacedSections(layers),
     ...keyWarnings(layers),
     ...doubts(layers, main).map((remark) => placeInMain(layers, remark)),
@@ -54,6 +55,8 @@ function say({ kind, hint }: Notice): string {
       return `has no effect here: ${hint}`;
     case "main_only":
       return "holds for the whole repository and changes nothing in a per-domain file";
+    case "too_little":
+      return `is less than can be used: ${hint} holds instead`;
     case "later":
       return "changes nothing yet: what it is for is not built yet";
     default:
@@ -68,6 +71,14 @@ function sayLater(later: readonly Placed[]): ConfigProblem[] {
   const keys = [...new Set(later.map(({ notice }) => formatKey(notice.path)))];
   const message = `changes nothing yet: what it is for is not built yet${keys.length > 1 ? `; so too: ${keys.slice(1).join(", ")}` : ""}`;
   return [at(first.file, first.notice.path, message)];
+}
+
+/** Of a file with several documents the first counts, as in matrix-media-repo. */
+function furtherDocuments({ main, perDomain }: Layers): ConfigProblem[] {
+  return [...main, ...[...perDomain.values()].flat()].flatMap(({ name, furtherLine }) => {
+    if (furtherLine === undefined) return [];
+    return [{ file: name, line: furtherLine, key: "", message: "starts a second document (`---`), which is not read" }];
+  });
 }
 
 /** Main files replace one another's sections whole; what is lost that way is easily overlooked. */

@@ -1,21 +1,21 @@
-import { createHash } from "node:crypto";
 import { type FSWatcher, watch } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { ConfigError } from "./config_error.ts";
+import { fingerprint } from "./fingerprint.ts";
 import type { LoadedConfig } from "./load.ts";
-import { readConfigFiles } from "./read_files.ts";
 
 /** What to do when the configuration has changed. */
 export interface ConfigWatch {
-  /** The {@link fingerprint} of what holds now, taken before it was loaded: a change since then is seen, too. */
+  /** The `fingerprint` of what holds now, taken before it was loaded: a change since then is seen, too. */
   readonly known: string;
   /** Loads it anew. */
   readonly load: () => Promise<LoadedConfig>;
-  /** It changed, and can be used. What differs, the callee finds out. */
+  /** It changed, and can be used. What differs, the callee finds out. Throws where it is to be tried again at the next look. */
   readonly onChange: (loaded: LoadedConfig) => void | Promise<void>;
   /** It changed, and cannot be used; what held before goes on to hold. Said once per change. */
   readonly onBroken: (error: Error) => void;
+  /** It can be used, but `onChange` failed, and is tried again. Said once per change and failure. */
+  readonly onFailed: (error: Error) => void;
   /** How long to wait for a change to be complete, in milliseconds. */
   readonly settleMs?: number;
   /** How often to look by ourselves, in milliseconds: some mounts tell nobody of changes. */
@@ -32,6 +32,7 @@ const POLL_MS = 15_000;
 export async function watchConfig(path: string, what: ConfigWatch): Promise<{ close(): void }> {
   let { known } = what;
   let seen = known;
+  let failed = "";
   let watchers: FSWatcher[] = [];
   let settling: NodeJS.Timeout | undefined;
   let work: Promise<void> = Promise.resolve();
@@ -53,12 +54,22 @@ export async function watchConfig(path: string, what: ConfigWatch): Promise<{ cl
       return soon();
     }
     if (now === known) return;
-    known = now;
     await arm();
-    const loaded = await what.load().catch((error: unknown) => {
-      what.onBroken(error instanceof Error ? error : new Error(String(error)));
-    });
-    if (loaded && !closed) await what.onChange(loaded);
+    const loaded = await what.load().catch((error: unknown) => what.onBroken(asError(error)));
+    if (closed) return;
+    // What was taken over in part is not known: not even what held before may be taken for it.
+    known = loaded && !(await takeOver(loaded, now)) ? "" : now;
+  }
+  async function takeOver(loaded: LoadedConfig, now: string): Promise<boolean> {
+    try {
+      await what.onChange(loaded);
+      return true;
+    } catch (error) {
+      const failure = `${now} ${asError(error).message}`;
+      if (failure !== failed) what.onFailed(asError(error));
+      failed = failure;
+      return false;
+    }
   }
   async function arm(): Promise<void> {
     for (const watcher of watchers) watcher.close();
@@ -96,14 +107,6 @@ async function foldersOf(path: string): Promise<string[]> {
   return [...new Set([dirname(path), dirname(real)])];
 }
 
-/** What the files hold, as a hash; what keeps them from being read counts as their contents. */
-export async function fingerprint(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  try {
-    for (const { name, text } of await readConfigFiles(path)) hash.update(JSON.stringify([name, text]));
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    hash.update(error.message);
-  }
-  return hash.digest("hex");
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

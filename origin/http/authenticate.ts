@@ -63,9 +63,9 @@ export function makeAuthenticate(parts: AuthenticateParts): Authenticate {
       return { subject, credentials };
     },
     async optional(request, domain) {
-      const credentials = credentialsOf(request);
-      if (!credentials) return ANONYMOUS;
       try {
+        const credentials = credentialsOf(request);
+        if (!credentials) return ANONYMOUS;
         const subject = await subjectOf(request, domain, credentials);
         return subject.isGuest ? ANONYMOUS : subject;
       } catch (error) {
@@ -76,7 +76,7 @@ export function makeAuthenticate(parts: AuthenticateParts): Authenticate {
   };
 }
 
-/** The access token of a request with the user and device it names. */
+/** The access token of a request with the user and device it names. Errors: those of `readCredentials`. */
 export function credentialsOf(request: FastifyRequest): Credentials | undefined {
   return readCredentials(headerOf(request, "authorization") ?? null, queryOf(request));
 }

@@ -2,6 +2,7 @@ import type { FastifyRequest } from "fastify";
 import { readServerCredentials, unauthorized, verifySignatures } from "../../shared/server_credentials.ts";
 import { importPublicKey } from "../../shared/sign_json.ts";
 import type { ServerKey, ServerKeys } from "../matrix/server_keys.ts";
+import { networkOf } from "../pipelines/limits/subject.ts";
 import type { Tenant } from "./tenant.ts";
 
 /** What {@link makeAuthenticateServer} needs. */
@@ -31,7 +32,8 @@ export type AuthenticateServer = (request: FastifyRequest) => Promise<Authentica
  * remembered: the signature holds no time, so only what arrives now says anything.
  *
  * Errors: 401 `M_UNAUTHORIZED`, also for a destination that is not one of our servers; 502 `M_UNKNOWN` where the keys of the
- * other server cannot be had, with the reason in the log.
+ * other server cannot be had, with the reason in the log; 503 where there was no time to ask for them: the network that a request
+ * comes from has a small part of what is asked at once, since anybody may name any server.
  */
 export function makeAuthenticateServer({ serverKeys, tenants, tenantOf }: AuthenticateServerParts): AuthenticateServer {
   return async function authenticateServer(request) {
@@ -42,7 +44,7 @@ export function makeAuthenticateServer({ serverKeys, tenants, tenantOf }: Authen
     const keys: ServerKey[] = [];
     const signed = { method: request.method, uri: request.context.target, origin, destination: tenant.serverName };
     await verifySignatures(signed, credentials, async (keyId) => {
-      const key = await serverKeys.find(origin, keyId);
+      const key = await serverKeys.find(origin, keyId, networkOf(request.context.clientAddress));
       if (key) keys.push(key);
       return key && (await importPublicKey(key.publicKey));
     });

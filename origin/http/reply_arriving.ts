@@ -3,7 +3,8 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { answerArriving } from "../../shared/media_answer.ts";
 import type { Arriving } from "../pipelines/download/servable.ts";
 import type { Charge } from "../pipelines/limits/limits.ts";
-import { holdLast, type ReplyOptions } from "./reply_media.ts";
+import { holdLast } from "./publication.ts";
+import type { ReplyOptions } from "./reply_media.ts";
 import { headerOf } from "./request_context.ts";
 import { writeBody } from "./write.ts";
 
@@ -29,7 +30,7 @@ export async function replyArriving(
   request: FastifyRequest,
   reply: FastifyReply,
   { media, bytes, isCharged }: Arriving,
-  { published, charge }: Pick<ReplyOptions, "published" | "charge">,
+  { publication, charge }: Pick<ReplyOptions, "publication" | "charge">,
 ): Promise<void> {
   const { signal } = request.context;
   const charged = isCharged
@@ -39,7 +40,7 @@ export async function replyArriving(
         throw error;
       });
   const body = Readable.fromWeb(bytes as import("node:stream/web").ReadableStream, { signal });
-  const held = published ? holdLast(body, published) : body;
+  const held = publication ? holdLast(body, publication) : body;
   await writeBody(reply, 200, answerArriving(media), Readable.from(counted(held, charged), { objectMode: false }));
 }
 

@@ -1,20 +1,20 @@
 import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { answerFederation } from "../../shared/federation_answer.ts";
-import { MatrixError } from "../../shared/matrix_error.ts";
 import type { Servable } from "../pipelines/download/servable.ts";
 import type { OpenShared } from "../pipelines/download/shared_read.ts";
 import type { Charge } from "../pipelines/limits/limits.ts";
+import { lost } from "../stores/datastores/store_trouble.ts";
 import { settleWhenSent } from "./limit.ts";
-import { withinWait } from "./reply_media.ts";
+import { type Publication, withinWait } from "./publication.ts";
 import { writeBody } from "./write.ts";
 
 /** What {@link replyMultipart} is told beside the media. */
 export interface MultipartOptions {
   readonly boundary: string;
   readonly open: OpenShared;
-  /** Settles when the edge has what it needs to answer the next request by itself. */
-  readonly published: Promise<unknown> | undefined;
+  /** Of all that the edge needs to answer the next request by itself. */
+  readonly publication: Publication | undefined;
   /** Charges so many bytes to whoever asked, before any is sent. */
   readonly charge: (bytes: number) => Promise<Charge>;
 }
@@ -38,24 +38,24 @@ export async function replyMultipart(
   });
   settleWhenSent(reply, answer.bytes, charge);
   const media = whole(bytes, servable.media.size, signal);
-  const framed = framedBody(answer, media, options.published);
+  const framed = framedBody(answer, media, options.publication);
   await writeBody(reply, 200, answer.headers, Readable.from(framed, { objectMode: false }));
 }
 
 async function opened(open: OpenShared, servable: Servable, signal: AbortSignal) {
   const bytes = await open(servable, signal);
   if (bytes) return bytes;
-  throw new MatrixError("M_UNKNOWN", "Cannot read the media at the moment", { status: 503, retryAfterMs: 5_000 });
+  throw lost(servable.media);
 }
 
 async function* framedBody(
   frame: { readonly head: Uint8Array; readonly tail: Uint8Array },
   media: AsyncIterable<Uint8Array>,
-  published: Promise<unknown> | undefined,
+  publication: Publication | undefined,
 ): AsyncGenerator<Uint8Array> {
   yield frame.head;
   yield* media;
-  await withinWait(published);
+  await withinWait(publication);
   yield frame.tail;
 }
 

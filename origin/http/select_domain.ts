@@ -13,9 +13,15 @@ export function selectDomain<D>(domains: ReadonlyMap<string, D>, host: string | 
   const only = domains.size === 1 ? domains.values().next().value : undefined;
   if (only !== undefined) return only;
   const asked = host?.trim() ?? "";
-  const found = domains.get(asked) ?? domains.get(asked.toLowerCase()) ?? domains.get(withoutPort(asked));
+  const name = withoutRoot(asked);
+  const found = domains.get(name) ?? domains.get(name.toLowerCase()) ?? domains.get(withoutPort(name));
   if (found !== undefined) return found;
   throw new MatrixError("M_UNRECOGNIZED", mend(asked), { status: 404, mrErrcode: "M_UNKNOWN_HOST" });
+}
+
+/** `example.org.` is `example.org`, said in full (RFC 1034, section 3.1). */
+function withoutRoot(host: string): string {
+  return host.replace(/(?<=[^.])\.(?=:\d+$|$)/, "");
 }
 
 function withoutPort(host: string): string {

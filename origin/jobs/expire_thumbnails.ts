@@ -1,8 +1,8 @@
 import { thumbnailKeyOf } from "../../shared/object_key.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Database, Queryable } from "../stores/db/database.ts";
-import { enqueueOutbox } from "../stores/db/outbox.ts";
-import { deleteOldThumbnails } from "../stores/db/thumbnails.ts";
+import { enqueueOutbox, type NewOutboxEntry } from "../stores/db/outbox.ts";
+import { type DeletedThumbnail, deleteOldThumbnails } from "../stores/db/thumbnails.ts";
 
 /** What {@link makeExpireThumbnails} needs. */
 export interface ExpireThumbnailsParts {
@@ -27,21 +27,24 @@ export function makeExpireThumbnails(parts: ExpireThumbnailsParts): (signal: Abo
     if (days <= 0) return 0;
     const before = parts.clock() - days * DAY_MS;
     let gone = 0;
-    for (let page = PAGE; page >= PAGE && !signal.aborted; gone += page) {
-      page = await parts.db.transaction((tx) => expirePage(tx, before));
+    for (let more = true; more && !signal.aborted; ) {
+      const page = await parts.db.transaction((tx) => expirePage(tx, before));
+      gone += page.deleted.length;
+      more = page.more;
     }
     return gone;
   };
 
-  async function expirePage(tx: Queryable, before: number): Promise<number> {
+  async function expirePage(tx: Queryable, before: number) {
     const at = parts.clock();
-    const deleted = await deleteOldThumbnails(tx, before, at, PAGE);
-    for (const thumbnail of parts.hasEdge ? deleted : []) {
-      const { generation } = thumbnail;
-      const document = { v: 1, gen: generation, gone: true, at } as const;
-      const key = thumbnailKeyOf(thumbnail, thumbnail.suffix);
-      await enqueueOutbox(tx, { key, generation, document, createdAt: at });
-    }
-    return deleted.length;
+    const page = await deleteOldThumbnails(tx, before, at, PAGE);
+    if (parts.hasEdge) await enqueueOutbox(tx, ...page.deleted.map((thumbnail) => tombstone(thumbnail, at)));
+    return page;
   }
+}
+
+function tombstone(thumbnail: DeletedThumbnail, at: number): NewOutboxEntry {
+  const { generation } = thumbnail;
+  const document = { v: 1, gen: generation, gone: true, at } as const;
+  return { key: thumbnailKeyOf(thumbnail, thumbnail.suffix), generation, document, createdAt: at, bulk: true };
 }

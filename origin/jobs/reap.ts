@@ -1,6 +1,8 @@
 import { bodyKey } from "../../shared/object_key.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
+import { within } from "../platform/within.ts";
+import { workOff } from "../platform/work_off.ts";
 import type { Datastore } from "../stores/datastores/datastore.ts";
 import { reapDoomed } from "../stores/db/blobs.ts";
 import type { Database } from "../stores/db/database.ts";
@@ -19,43 +21,36 @@ export interface ReapParts {
 }
 
 const PAGE = 200;
+const REMOVAL_MS = 30_000;
 const RETRY_MS = 60_000;
+const MAX_RETRY_MS = 60 * 60_000;
 
 /**
  * Takes away bodies that nothing points at any more: first the row goes and its objects are listed, in one transaction;
  * then the objects go, the edge's copy too. A crash in between leaves work on the list, never a row that points nowhere.
+ * Returns how many objects went.
  */
 export function makeReap(parts: ReapParts): (signal: AbortSignal) => Promise<number> {
   const { db, clock } = parts;
 
   return async function reap(signal) {
     while (!signal.aborted && (await reapDoomed(db, clock() - parts.graceMs, clock(), PAGE)) === PAGE);
-    return await removeListed(signal);
+    return await workOff({ due: (limit) => dueRemovals(db, clock(), limit), work: remove, postpone }, signal);
   };
 
-  async function removeListed(signal: AbortSignal): Promise<number> {
-    let removed = 0;
-    for (const removal of await dueRemovals(db, clock(), PAGE)) {
-      if (signal.aborted) break;
-      removed += (await removeOne(removal)) ? 1 : 0;
+  async function remove(removal: Removal, stop: AbortSignal): Promise<void> {
+    const signal = within(REMOVAL_MS, stop);
+    const datastore = parts.datastores(removal.datastoreId);
+    if (!datastore) throw new Error(`the configuration has no datastore "${removal.datastoreId}"`);
+    await datastore.remove(removal.location, signal);
+    if (removal.sha256 !== undefined && removal.generation !== undefined) {
+      await parts.bucket?.removeBody(bodyKey(removal.sha256, removal.generation), signal);
     }
-    return removed;
+    await forgetRemoval(db, removal.id);
   }
 
-  async function removeOne(removal: Removal): Promise<boolean> {
-    try {
-      const datastore = parts.datastores(removal.datastoreId);
-      if (!datastore) throw new Error(`the configuration has no datastore "${removal.datastoreId}"`);
-      await datastore.remove(removal.location);
-      if (removal.sha256 !== undefined && removal.generation !== undefined) {
-        await parts.bucket?.removeBody(bodyKey(removal.sha256, removal.generation));
-      }
-      await forgetRemoval(db, removal.id);
-      return true;
-    } catch (error) {
-      parts.log.warn({ location: removal.location, error }, "cannot remove an object yet; trying again later");
-      await postponeRemoval(db, removal.id, clock() + RETRY_MS);
-      return false;
-    }
+  async function postpone({ id, location, attempts }: Removal, error: unknown): Promise<void> {
+    parts.log.warn({ location, error }, "cannot remove an object yet; trying again later");
+    await postponeRemoval(db, id, clock() + Math.min(RETRY_MS * 2 ** attempts, MAX_RETRY_MS));
   }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
-import { knownBodies } from "../stores/db/blobs.ts";
+import { within } from "../platform/within.ts";
+import { unknownBodies } from "../stores/db/blobs.ts";
 import type { Database } from "../stores/db/database.ts";
 import { expireVerdicts } from "../stores/db/verdicts.ts";
 import type { EdgeBody, EdgeBucket } from "../stores/edge/edge_bucket.ts";
@@ -11,20 +12,20 @@ export interface SweepEdgeParts {
   readonly bucket: EdgeBucket;
   /** Copies younger than this are left alone: their publication may be under way. */
   readonly minAgeMs: number;
-  /** Whether bodies of the bucket are a datastore's own objects, which are not copies and not this sweeper's. */
-  readonly isDatastore: boolean;
 }
 
 const PAGE = 500;
+const REMOVAL_MS = 30_000;
 
 /**
  * Tidies the edge bucket: verdicts that have expired, and copies of bodies that are gone (a publication that came later than
- * the removal leaves one). A copy that goes too early costs one miss.
+ * the removal leaves one). A copy that goes too early costs one miss. Where the bucket is a datastore too, its own objects have
+ * other names than copies, and are not this sweeper's.
  */
 export function makeSweepEdge(parts: SweepEdgeParts): (signal: AbortSignal) => Promise<number> {
   return async function sweepEdge(signal) {
     await removeVerdicts(signal);
-    return parts.isDatastore ? 0 : await removeCopies(signal);
+    return await removeCopies(signal);
   };
 
   async function removeVerdicts(signal: AbortSignal): Promise<void> {
@@ -38,22 +39,24 @@ export function makeSweepEdge(parts: SweepEdgeParts): (signal: AbortSignal) => P
   async function removeCopies(signal: AbortSignal): Promise<number> {
     let removed = 0;
     let page: EdgeBody[] = [];
-    for await (const body of parts.bucket.listBodies()) {
+    for await (const body of parts.bucket.listBodies(signal)) {
       if (signal.aborted) return removed;
       if (body.modifiedMs > parts.clock() - parts.minAgeMs) continue;
       page.push(body);
       if (page.length < PAGE) continue;
-      removed += await removeUnknown(page);
+      removed += await removeUnknown(page, signal);
       page = [];
     }
-    return removed + (await removeUnknown(page));
+    return removed + (await removeUnknown(page, signal));
   }
 
-  async function removeUnknown(page: readonly EdgeBody[]): Promise<number> {
+  async function removeUnknown(page: readonly EdgeBody[], signal: AbortSignal): Promise<number> {
     if (page.length === 0) return 0;
-    const known = await knownBodies(parts.db, page);
-    const unknown = page.filter((body) => !known.has(body.sha256));
-    for (const body of unknown) await parts.bucket.removeBody(body.key);
+    const unknown = await unknownBodies(parts.db, page);
+    for (const body of unknown) {
+      signal.throwIfAborted();
+      await parts.bucket.removeBody(body.key, within(REMOVAL_MS, signal));
+    }
     return unknown.length;
   }
 }

@@ -1,5 +1,6 @@
 import { formatProblem } from "../config/config_error.ts";
 import { configReference } from "../config/reference.ts";
+import { demandKeys } from "./demand_keys.ts";
 import { explain } from "./explain.ts";
 import type { Say } from "./say.ts";
 import { findConfig, type LaunchOptions, loadSettings } from "./settings.ts";
@@ -11,7 +12,7 @@ export async function checkConfig(options: LaunchOptions, say: Say, makeSecret: 
     return 1;
   }
   try {
-    const { config, warnings, path } = await loadSettings(options, makeSecret);
+    const { config, warnings, path } = await demandKeys(await loadSettings(options, makeSecret));
     for (const warning of warnings) say.raw(`warning: ${formatProblem(warning)}\n`);
     const names = [...config.domains.keys()];
     say.raw(`${path} is good: it serves ${names.join(", ")}\n`);

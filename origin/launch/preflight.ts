@@ -1,21 +1,21 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { LaunchError } from "./explain.ts";
 
-/** The folders that this configuration keeps things in, on this machine. */
-export function foldersOf(config: Config, data: string): string[] {
+/** The folders that the origin of this configuration keeps things in, on this machine. */
+export function foldersOf(config: Config): string[] {
   const stores = [config.datastores, ...[...config.domains.values()].map((domain) => domain.datastores)].flat();
   const folders = stores.flatMap((store) => (store.type === "file" ? [store.opts.path] : []));
-  return [...new Set([data, ...(config.database.postgres === "" ? [config.database.folder] : []), ...folders])];
+  return [...new Set([...(config.database.postgres === "" ? [config.database.folder] : []), ...folders])];
 }
 
 /** Makes sure that a folder is there and can be written to. Throws `LaunchError`. */
 export async function demandFolder(folder: string): Promise<void> {
   const probe = join(folder, `.mxcdn-${process.pid}`);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await writeFile(probe, "");
     await rm(probe, { force: true });
   } catch (error) {
@@ -26,6 +26,19 @@ export async function demandFolder(folder: string): Promise<void> {
   }
 }
 
+/** Node's own `recursive` never ends where a folder cannot be made although its parent is there, as in /proc. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && (await stat(folder)).isDirectory()) return;
+    if (code !== "ENOENT" || dirname(folder) === folder) throw error;
+    await makeFolder(dirname(folder));
+    await mkdir(folder);
+  }
+}
+
 const WHY: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   EPERM: "permission denied",
@@ -33,6 +46,7 @@ const WHY: Readonly<Record<string, string>> = {
   ENOSPC: "no space is left",
   ENOTDIR: "a file is in its way",
   EEXIST: "a file is in its way",
+  ENOENT: "it cannot be made there",
 };
 
 function hint(code: string): string {
@@ -48,7 +62,8 @@ export async function demandPort(host: string, port: number, option: string): Pr
     return await listenOnce(host, port);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new LaunchError(`${portTrouble(code, host, port)}; choose another with ${option}`, { cause: error });
+    const remedy = code === "EADDRNOTAVAIL" ? "set `repo.bindAddress` to one that is" : `choose another with ${option}`;
+    throw new LaunchError(`${portTrouble(code, host, port)}; ${remedy}`, { cause: error });
   }
 }
 

@@ -1,9 +1,10 @@
-import { formatProblem } from "../config/config_error.ts";
+import { type ConfigProblem, formatProblem } from "../config/config_error.ts";
 import type { Config } from "../config/schema.ts";
 import { watchConfig } from "../config/watch.ts";
+import { demandKeys } from "./demand_keys.ts";
 import { embeddedNotice } from "./embedded_notice.ts";
 import { explain } from "./explain.ts";
-import { demandPort } from "./preflight.ts";
+import { demandFolder, demandPort, foldersOf } from "./preflight.ts";
 import type { Say } from "./say.ts";
 import { type LaunchOptions, loadSettings, type Settings } from "./settings.ts";
 import { aborted } from "./stop_signal.ts";
@@ -12,8 +13,8 @@ import { aborted } from "./stop_signal.ts";
 export interface RunnableApp {
   listen(): Promise<{ address: string }>;
   close(): Promise<void>;
-  /** Takes over a changed configuration. */
-  reconfigure?(config: Config): Promise<void>;
+  /** Takes over a changed configuration; resolves with the keys that hold only after a restart. */
+  reconfigure?(config: Config): Promise<readonly string[]>;
 }
 
 /** What running an origin needs from outside. */
@@ -27,17 +28,18 @@ export interface OriginParts {
   readonly quiet: boolean;
 }
 
-/** Requests that are under way get so long to end, in milliseconds. */
-const CLOSE_MS = 10_000;
+/** Closing gets so long, in milliseconds: more than it should need, and less than whoever stops us has patience. */
+const CLOSE_MS = 18_000;
 
 /** Runs an origin until it is asked to end. Resolves with the exit code; what keeps it from starting, it says itself. */
 export async function runOrigin(options: LaunchOptions, parts: OriginParts): Promise<number> {
   const { say, stop } = parts;
   try {
-    const settings = await loadSettings(options, parts.makeSecret);
+    const settings = await demandKeys(await loadSettings(options, parts.makeSecret));
     if (!parts.quiet) announce(settings, say);
     const { bindAddress, port } = settings.config.repo;
     await demandPort(bindAddress, port, "--port");
+    for (const folder of foldersOf(settings.config)) await demandFolder(folder);
     const app = await parts.build(settings.config);
     try {
       const { address } = await app.listen();
@@ -65,15 +67,29 @@ export function announce(settings: Settings, say: Say): void {
 }
 
 function follow(path: string, settings: Settings, app: RunnableApp, say: Say): Promise<{ close(): void }> {
+  let said = new Set(settings.warnings.map(gist));
   return watchConfig(path, {
     known: settings.known,
-    load: settings.reload,
+    load: async () => demandKeys(await settings.reload()),
     async onChange({ config, warnings }) {
-      for (const warning of warnings) say.warn(`warning: ${formatProblem(warning)}`);
+      for (const warning of warnings.filter((one) => !said.has(gist(one)))) {
+        say.warn(`warning: ${formatProblem(warning)}`);
+      }
+      said = new Set(warnings.map(gist));
       if (!app.reconfigure) return say.warn("the configuration has changed: restart to make it hold");
-      await app.reconfigure(config);
-      say.line("the changed configuration holds now");
+      const keys = await app.reconfigure(config);
+      const rest = keys.length === 0 ? "" : `, but for ${keys.join(", ")}: that needs a restart`;
+      say.line(`the changed configuration holds now${rest}`);
     },
     onBroken: (error) => say.warn(`the changed configuration is not used: ${explain(error).join("; ")}`),
+    onFailed: (error) => {
+      const why = explain(error).join("; ");
+      say.warn(`the changed configuration does not hold, or not everywhere; it is tried again: ${why}`);
+    },
   });
+}
+
+/** What a warning says, wherever it stands by now. */
+function gist({ file, key, message }: ConfigProblem): string {
+  return `${key || file} ${message}`;
 }

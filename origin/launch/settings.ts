@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { ConfigError } from "../config/config_error.ts";
 import { type DevSecrets, devConfig, keepDevSecrets } from "../config/dev_config.ts";
+import { fingerprint } from "../config/fingerprint.ts";
 import { type LoadedConfig, type LoadOptions, loadConfig } from "../config/load.ts";
-import { fingerprint } from "../config/watch.ts";
+import { demandFolder } from "./preflight.ts";
 
 /** What the command line says of where the configuration comes from. */
 export interface LaunchOptions {
@@ -33,11 +35,12 @@ const DEFAULT_PATH = "media-repo.yaml";
 
 /**
  * Finds and loads the configuration: REPO_CONFIG, `--config`, `media-repo.yaml` where the process runs, or else the
- * built-in one. Throws `ConfigError`.
+ * built-in one. Throws `ConfigError`, and `LaunchError` for a folder `data` that is needed and cannot be written to.
  */
 export async function loadSettings(options: LaunchOptions, makeSecret: () => string): Promise<Settings> {
   const path = findConfig(options);
   const localEdge = options.localEdge || path === undefined;
+  if (localEdge) await demandFolder(options.data);
   const secrets = localEdge ? await keepDevSecrets(options.data, makeSecret) : undefined;
   const layers = layersOf({ ...options, localEdge }, secrets);
   const load = async (): Promise<LoadedConfig> => {
@@ -61,7 +64,10 @@ function layersOf(options: LaunchOptions, secrets: DevSecrets | undefined): Load
     ...(edgePort === undefined ? {} : { localPort: edgePort }),
   };
   return {
-    under: secrets ? { edge: { hopSecret: secrets.hopSecret } } : {},
+    under: {
+      database: { folder: join(options.data, "db") },
+      ...(secrets ? { edge: { hopSecret: secrets.hopSecret } } : {}),
+    },
     over: { ...(port === undefined ? {} : { repo: { port } }), ...(Object.keys(edge).length > 0 ? { edge } : {}) },
   };
 }

@@ -37,17 +37,16 @@ export async function startBoth(given: Omit<LaunchOptions, "localEdge">, parts: 
   const running: Part[] = [];
   let ours = false;
   try {
-    await demandFolder(given.data);
     const { options, config } = await prepare(given, parts);
-    // Not before the ports are known to be free: the file may be that of another start, which is running.
-    await removeDevFacts(given.data);
-    ours = true;
     const [origin, edge] = [originUrl(config.repo), edgeUrl(config.edge.localPort)];
     const echo = echoUntil(stop, say);
 
     say.line("starting the origin and the edge …");
-    running.push(startPart("the origin", MAIN, originArguments(options), echo));
+    // First of all, because it takes the folder: what lies there may be that of another start, which is running.
     running.push(await startEdge(edgeSettings(options.data, config, origin), echo));
+    await removeDevFacts(given.data);
+    ours = true;
+    running.push(startPart("the origin", MAIN, originArguments(options), echo));
     await untilReady("the origin", origin, running, stop);
     say.line(`the origin answers at ${origin}`);
     await untilReady("the edge", edge, running, stop);
@@ -87,7 +86,7 @@ async function prepare(given: Omit<LaunchOptions, "localEdge">, { say, makeSecre
     throw new LaunchError(`the origin and the edge cannot share port ${port}; choose another with --port`);
   const options: LaunchOptions = { ...wanted, port, edgePort };
   const settings = await loadSettings(options, makeSecret);
-  for (const folder of foldersOf(settings.config, options.data)) await demandFolder(folder);
+  for (const folder of foldersOf(settings.config)) await demandFolder(folder);
   announce(settings, say);
   return { options, config: settings.config };
 }

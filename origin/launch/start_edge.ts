@@ -1,7 +1,7 @@
 import { edgeUrl, originUrl } from "./addresses.ts";
 import { startEdge } from "./edge_part.ts";
 import { explain, LaunchError } from "./explain.ts";
-import { demandFolder, demandPort } from "./preflight.ts";
+import { demandPort } from "./preflight.ts";
 import { type LaunchOptions, loadSettings } from "./settings.ts";
 import { type BothParts, echoUntil } from "./start_both.ts";
 import { aborted } from "./stop_signal.ts";
@@ -19,7 +19,6 @@ const STOP_MS = 3_000;
 /** `npm run edge`: the edge alone, under `wrangler dev`, until it is asked to end. Resolves with the exit code. */
 export async function startEdgeAlone(given: EdgeOptions, { say, makeSecret, stop }: BothParts): Promise<number> {
   try {
-    await demandFolder(given.data);
     const { config: asked } = await loadSettings({ ...given, localEdge: true }, makeSecret);
     const port = await demandPort("127.0.0.1", asked.edge.localPort, "--edge-port");
     const { config } = await loadSettings({ ...given, edgePort: port, localEdge: true }, makeSecret);

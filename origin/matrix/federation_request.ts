@@ -1,11 +1,13 @@
 import { parseServerName } from "../../shared/server_name.ts";
 import type { SigningKey } from "../../shared/sign_json.ts";
 import { signRequest } from "../../shared/x_matrix.ts";
+import { Deadline } from "../net/deadline.ts";
 import type { SafeResponse } from "../net/fetch_answer.ts";
 import { FetchError, type FetchFailure } from "../net/fetch_error.ts";
-import type { SafeFetch } from "../net/safe_fetch.ts";
+import { redirectTarget } from "../net/hop.ts";
+import type { FetchOptions, SafeFetch } from "../net/safe_fetch.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { Judgement } from "./circuit.ts";
+import { judgeAnswer, judgeError } from "./federation_judgement.ts";
 import type { HostCircuits } from "./host_circuits.ts";
 import type { ResolvedServer, ResolveServer } from "./resolve.ts";
 import type { Target } from "./srv.ts";
@@ -26,11 +28,18 @@ export interface FederationGet {
   /** Absent: unsigned. */
   as?: SigningIdentity | undefined;
   maxBytes: number;
-  /** For everything but discovery. */
+  /** For everything, from discovery to the last byte. */
   timeoutMs: number;
+  /** For what follows discovery, within `timeoutMs`. */
+  requestMs?: number;
   headersTimeoutMs?: number;
   idleTimeoutMs?: number;
+  /**
+   * Redirects to follow. Default 0: the redirecting answer is the answer. One too many is an error. As long as they stay with the
+   * server, each request is signed for its own path; from elsewhere on none is.
+   */
   redirects?: number;
+  /** Ends everything. */
   signal?: AbortSignal;
 }
 
@@ -44,8 +53,16 @@ export type FederationFetch = (request: FederationGet) => Promise<SafeResponse>;
 export interface FederationParts {
   safeFetch: SafeFetch;
   resolve: ResolveServer;
-  circuits: HostCircuits;
+  /** Absent: every request is sent, whatever came of those before, and counts for nothing. */
+  circuits?: HostCircuits;
   clock: Clock;
+}
+
+/** An answer, and the place that it is from. */
+interface Asked {
+  response: SafeResponse;
+  server: ResolvedServer;
+  target: Target;
 }
 
 /** Failures after which the next target is worth a try. */
@@ -53,49 +70,91 @@ const UNREACHED: ReadonlySet<FetchFailure> = new Set(["dns", "address", "connect
 
 /** Makes the {@link FederationFetch}. */
 export function makeFederationFetch(parts: FederationParts): FederationFetch {
-  return (request) => parts.circuits.run(request.serverName, () => fetchOnce(request), judgeError, judgeAnswer);
+  const { safeFetch, circuits, clock } = parts;
 
-  async function fetchOnce(request: FederationGet): Promise<SafeResponse> {
-    const server = await parts.resolve(request.serverName);
+  return async (request) => {
+    const untilMs = clock() + request.timeoutMs;
+    const ask = () => askServer(request, untilMs);
+    const asked = circuits
+      ? await circuits.run(request.serverName, ask, judgeError, ({ response }) => judgeAnswer(response))
+      : await ask();
+    // Whoever redirects is alive, whatever is to be found there.
+    return request.redirects ? await follow(asked, request, request.redirects, untilMs) : asked.response;
+  };
+
+  async function askServer(request: FederationGet, endMs: number): Promise<Asked> {
+    const server = await findServer(request);
     if (!server) throw new FetchError("url", `"${request.serverName}" is no server name`);
-    const headers = await headersOf(request);
-    const untilMs = parts.clock() + request.timeoutMs;
+    const untilMs = Math.min(endMs, clock() + (request.requestMs ?? Number.POSITIVE_INFINITY));
     let failure: FetchError | undefined;
     for (const target of server.targets) {
-      const leftMs = untilMs - parts.clock();
-      if (leftMs <= 0) break;
+      if (clock() >= untilMs) break;
       try {
-        return await fetchFrom(server, target, request, headers, leftMs);
+        return { response: await fetchFrom(server, target, request, untilMs), server, target };
       } catch (error) {
         if (!(error instanceof FetchError) || !UNREACHED.has(error.failure)) throw error;
         failure = error;
       }
     }
-    throw failure ?? new FetchError("timeout", `No time left to ask "${request.serverName}"`);
+    throw failure ?? outOfTime(request);
   }
 
-  async function fetchFrom(
-    server: ResolvedServer,
-    target: Target,
-    request: FederationGet,
-    headers: Record<string, string>,
-    timeoutMs: number,
-  ): Promise<SafeResponse> {
+  async function findServer({ serverName, timeoutMs, signal }: FederationGet): Promise<ResolvedServer | undefined> {
+    const deadline = new Deadline(timeoutMs, signal);
+    try {
+      return await parts.resolve(serverName, { signal: deadline.signal });
+    } finally {
+      deadline.done();
+    }
+  }
+
+  async function fetchFrom(server: ResolvedServer, target: Target, request: FederationGet, untilMs: number) {
     const { hostHeader, tlsName } = server;
-    const { maxBytes, redirects, headersTimeoutMs, idleTimeoutMs, signal } = request;
-    return await parts.safeFetch(urlOf(server, target, request.target), {
-      reach: "public",
-      httpsOnly: true,
+    return await safeFetch(urlOf(server, target, request.target), {
+      ...limitsOf(request, untilMs),
       via: { ...target, hostHeader, tlsName },
-      headers,
-      maxBytes,
-      timeoutMs,
-      ...(redirects === undefined ? {} : { redirects }),
+      headers: await headersOf(request),
+    });
+  }
+
+  async function follow(
+    asked: Asked,
+    request: FederationGet,
+    redirects: number,
+    untilMs: number,
+  ): Promise<SafeResponse> {
+    const { server, target } = asked;
+    const home = urlOf(server, target, "/").origin;
+    let { response } = asked;
+    let isHome = true;
+    for (let followed = 0; ; followed += 1) {
+      const url = redirectTarget(response.url, response.status, response.headers.get("location"));
+      if (!url) return response;
+      await response.body.cancel();
+      if (followed === redirects) throw new FetchError("redirect", `More than ${redirects} redirects`);
+      isHome &&= url.origin === home;
+      response = isHome
+        ? await fetchFrom(server, target, { ...request, target: url.pathname + url.search }, untilMs)
+        : await safeFetch(url, limitsOf(request, untilMs));
+    }
+  }
+
+  /** Throws when the time is over. */
+  function limitsOf(request: FederationGet, untilMs: number): FetchOptions {
+    const { maxBytes, headersTimeoutMs, idleTimeoutMs, signal } = request;
+    const timeoutMs = untilMs - clock();
+    if (timeoutMs <= 0) throw outOfTime(request);
+    return {
+      ...{ reach: "public", httpsOnly: true, maxBytes, timeoutMs },
       ...(headersTimeoutMs === undefined ? {} : { headersTimeoutMs }),
       ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
       ...(signal ? { signal } : {}),
-    });
+    };
   }
+}
+
+function outOfTime({ serverName }: FederationGet): FetchError {
+  return new FetchError("timeout", `No time left to ask "${serverName}"`);
 }
 
 async function headersOf({ as, serverName, target }: FederationGet): Promise<Record<string, string>> {
@@ -115,15 +174,4 @@ export function urlOf({ hostHeader }: ResolvedServer, { port }: Target, target: 
   // What was signed must be what is sent.
   if (!url || url.pathname + url.search !== target) throw new FetchError("url", "This path would not be sent as it is");
   return url;
-}
-
-function judgeError(error: unknown): Judgement {
-  const failure = error instanceof FetchError ? error.failure : undefined;
-  return failure === "aborted" || failure === "busy" || failure === "url" ? "nothing" : "down";
-}
-
-/** A Matrix server that is busy or waits for an upload says so in JSON; what stands before one that is down does not. */
-function judgeAnswer({ status, headers }: SafeResponse): Judgement {
-  if (status < 500) return "alive";
-  return headers.get("content-type")?.includes("json") ? "nothing" : "down";
 }

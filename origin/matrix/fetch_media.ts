@@ -3,7 +3,9 @@ import { parseDispositionFileName } from "../../shared/disposition.ts";
 import { parseBoundary } from "../../shared/multipart_mixed.ts";
 import { formatMxc, type Mxc, parseMxc } from "../../shared/mxc.ts";
 import type { SafeResponse } from "../net/fetch_answer.ts";
+import { FetchError } from "../net/fetch_error.ts";
 import type { SafeFetch } from "../net/safe_fetch.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { FederationFetch, SigningIdentity } from "./federation_request.ts";
 import { openEnvelope } from "./media_envelope.ts";
 import { fromStatus, malformed, notThere, readErrcode, toRemoteError } from "./remote_error.ts";
@@ -24,7 +26,7 @@ export interface FetchMediaOptions {
   as: SigningIdentity | undefined;
   /** Of the media itself, counted. */
   maxBytes: number;
-  /** For everything, to the last byte. */
+  /** For everything, from discovery to the last byte. */
   timeoutMs: number;
   /** Between two pieces of the body. */
   idleTimeoutMs: number;
@@ -45,6 +47,7 @@ export interface FetchMediaParts {
   safeFetch: SafeFetch;
   /** Server names that nothing is fetched from (`federation.ignoredHosts`); case does not matter. */
   ignoredHosts: readonly string[];
+  clock: Clock;
 }
 
 const REDIRECTS = 5;
@@ -55,17 +58,16 @@ const HEADERS_MS = 30_000;
 
 /** Makes the {@link FetchMedia}. */
 export function makeFetchMedia(parts: FetchMediaParts): FetchMedia {
+  const { clock } = parts;
   const ignored = new Set(parts.ignoredHosts.map((name) => name.toLowerCase()));
 
   return async (mxc, options) => {
     if (!parseMxc(formatMxc(mxc))) throw notThere();
     if (ignored.has(mxc.serverName.toLowerCase()) && !options.evenIfIgnored) throw notThere();
-    // One clock for all steps, which goes on until the last byte of the body.
-    const timeout = AbortSignal.timeout(options.timeoutMs);
-    const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+    const limits = { ...options, untilMs: clock() + options.timeoutMs };
     try {
-      const media = options.as ? await fetchSigned(mxc, { ...options, signal }) : undefined;
-      return media ?? (await fetchUnsigned(mxc, { ...options, signal }));
+      const media = options.as ? await fetchSigned(mxc, limits) : undefined;
+      return media ?? (await fetchUnsigned(mxc, limits));
     } catch (error) {
       throw toRemoteError(error);
     }
@@ -100,11 +102,7 @@ export function makeFetchMedia(parts: FetchMediaParts): FetchMedia {
     const response = await parts.safeFetch(url, {
       reach: "public",
       httpsOnly: true,
-      redirects: REDIRECTS,
-      maxBytes: options.maxBytes,
-      timeoutMs: options.timeoutMs,
-      idleTimeoutMs: options.idleTimeoutMs,
-      signal: options.signal,
+      ...common(options),
     });
     if (response.status === 200) return bare(response);
     await response.body.cancel();
@@ -122,22 +120,19 @@ export function makeFetchMedia(parts: FetchMediaParts): FetchMedia {
   }
 
   async function ask({ serverName }: Mxc, target: string, options: Limits): Promise<SafeResponse> {
-    const { as, maxBytes, timeoutMs, idleTimeoutMs, waitMs, signal } = options;
-    return await parts.federationFetch({
-      serverName,
-      target,
-      as,
-      maxBytes,
-      timeoutMs,
-      idleTimeoutMs,
-      headersTimeoutMs: waitMs + HEADERS_MS,
-      redirects: REDIRECTS,
-      signal,
-    });
+    const headersTimeoutMs = options.waitMs + HEADERS_MS;
+    return await parts.federationFetch({ serverName, target, as: options.as, headersTimeoutMs, ...common(options) });
+  }
+
+  /** What holds for every request, with the time that is left. */
+  function common({ maxBytes, idleTimeoutMs, signal, untilMs }: Limits) {
+    const timeoutMs = untilMs - clock();
+    if (timeoutMs <= 0) throw new FetchError("timeout", "No time left for the next request");
+    return { redirects: REDIRECTS, maxBytes, idleTimeoutMs, timeoutMs, ...(signal ? { signal } : {}) };
   }
 }
 
-type Limits = FetchMediaOptions & { signal: AbortSignal };
+type Limits = FetchMediaOptions & { untilMs: number };
 
 function bare(response: SafeResponse): RemoteMedia {
   const { headers } = response;

@@ -1,21 +1,14 @@
-import * as z from "zod";
 import type { Credentials } from "../../shared/access_token.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
-import { FetchError } from "../net/fetch_error.ts";
+import { FetchError, type FetchFailure } from "../net/fetch_error.ts";
 import type { SafeFetch } from "../net/safe_fetch.ts";
 import type { Clock } from "../platform/clock.ts";
 import { Circuit, CircuitOpenError, type Judgement } from "./circuit.ts";
 import { HomeserverOutage, readAnswer, type UncheckedObject } from "./homeserver_answer.ts";
+import { ForeignUserError, isAbout, readVersions, readWhoAmI, type Versions, type WhoAmI } from "./homeserver_facts.ts";
 
 /** Which API tells administrators apart (`homeservers[].adminApiKind`). */
 export type AdminApiKind = "synapse" | "dendrite" | "matrix";
-
-/** Whose token it is. */
-export interface WhoAmI {
-  userId: string;
-  deviceId?: string;
-  isGuest: boolean;
-}
 
 /** On whose behalf a question is asked, and for how long the answer is wanted. */
 export interface Asker {
@@ -24,25 +17,22 @@ export interface Asker {
   signal?: AbortSignal | undefined;
 }
 
-/** What `GET /_matrix/client/versions` says. */
-export interface Versions {
-  versions: string[];
-  unstable_features: Record<string, boolean>;
-}
-
 /**
  * One homeserver, asked over its Client-Server API. Every method throws a MatrixError for the client: the homeserver's own
  * refusal with its code, status, `soft_logout` and waiting time; or 503 `M_UNKNOWN` with `Retry-After` if it gave none of
  * its answers. An outage is never a 401: clients would throw their sessions away.
  */
 export interface Homeserver {
-  /** `GET /_matrix/client/v3/account/whoami`; an application service's `user_id` and `device_id` are passed on. */
+  /**
+   * `GET /_matrix/client/v3/account/whoami`; an application service's `user_id` and `device_id` are passed on. An answer that
+   * names a user of another server counts as an outage.
+   */
   whoami(credentials: Credentials, asker?: Asker): Promise<WhoAmI>;
   /** `POST /_matrix/client/v3/logout` or `logout/all`. */
   logout(credentials: Credentials, options: Asker & { all: boolean }): Promise<void>;
   /** `GET /_matrix/client/versions`; with credentials the homeserver may tell more. */
   versions(credentials?: Credentials, asker?: Asker): Promise<Versions>;
-  /** True if the homeserver lets the bearer look at the sessions of a user that does not exist. */
+  /** True if the homeserver lets the bearer, or whom it acts as, look at the sessions of a user that does not exist. */
   isServerAdmin(credentials: Credentials, kind: AdminApiKind, asker?: Asker): Promise<boolean>;
 }
 
@@ -61,16 +51,6 @@ export interface HomeserverParts {
 
 const MAX_ANSWER_BYTES = 262_144;
 const OUTAGE_RETRY_MS = 2_000;
-
-const whoamiSchema = z.object({
-  user_id: z
-    .string()
-    .regex(/^@[^\0]*:[^\0]+$/)
-    .max(255),
-  device_id: z.string().max(512).nullish(),
-  is_guest: z.boolean().nullish(),
-  "org.matrix.msc3069.is_guest": z.boolean().nullish(),
-});
 
 /** Makes the {@link Homeserver}; it keeps the circuit that leaves the homeserver alone when it is down. */
 export function makeHomeserver(parts: HomeserverParts): Homeserver {
@@ -98,9 +78,8 @@ export function makeHomeserver(parts: HomeserverParts): Homeserver {
 
   return {
     whoami: (credentials, asker) =>
-      ask(
-        { path: `/_matrix/client/v3/account/whoami${assertedIdentity(credentials)}`, credentials, asker },
-        readWhoAmI,
+      ask({ path: `/_matrix/client/v3/account/whoami${assertedIdentity(credentials)}`, credentials, asker }, (body) =>
+        readWhoAmI(body, parts.serverName),
       ),
 
     async logout(credentials, { all, ...asker }) {
@@ -111,10 +90,11 @@ export function makeHomeserver(parts: HomeserverParts): Homeserver {
     versions: (credentials, asker) => ask({ path: "/_matrix/client/versions", credentials, asker }, readVersions),
 
     async isServerAdmin(credentials, kind, asker) {
-      const nobody = encodeURIComponent(`@media.repo.admin.check:${parts.serverName}`);
-      const path = `${kind === "synapse" ? "/_synapse/admin/v1" : "/_matrix/client/v3/admin"}/whois/${nobody}`;
+      const nobody = `@media.repo.admin.check:${parts.serverName}`;
+      const api = kind === "synapse" ? "/_synapse/admin/v1" : "/_matrix/client/v3/admin";
+      const path = `${api}/whois/${encodeURIComponent(nobody)}${assertedIdentity(credentials)}`;
       try {
-        return await ask({ path, credentials, asker }, () => true);
+        return await ask({ path, credentials, asker }, (body) => isAbout(body, nobody));
       } catch (error) {
         if (error instanceof MatrixError && [400, 403, 404, 405].includes(error.status)) return false;
         throw error;
@@ -149,25 +129,14 @@ function assertedIdentity({ userId, deviceId }: Credentials): string {
   return query.size === 0 ? "" : `?${query}`;
 }
 
-function readWhoAmI(body: UncheckedObject): WhoAmI {
-  const { success, data } = whoamiSchema.safeParse(body);
-  if (!success) throw new HomeserverOutage("The homeserver's whoami answer has not the expected form");
-  const isGuest = data.is_guest ?? data["org.matrix.msc3069.is_guest"] ?? false;
-  return { userId: data.user_id, ...(data.device_id ? { deviceId: data.device_id } : {}), isGuest };
-}
+/** Requests that never reached the homeserver, or that nobody wanted answered any more. */
+const OUR_OWN: ReadonlySet<FetchFailure> = new Set(["url", "busy", "aborted"]);
 
-function readVersions(body: UncheckedObject): Versions {
-  const { versions, unstable_features: features } = body;
-  if (!Array.isArray(versions)) throw new HomeserverOutage("The homeserver's versions answer has no list of versions");
-  const entries = Object.entries(typeof features === "object" && features !== null ? features : {});
-  const flags = entries.filter((entry): entry is [string, boolean] => typeof entry[1] === "boolean");
-  return { versions: versions.filter((one) => typeof one === "string"), unstable_features: Object.fromEntries(flags) };
-}
-
+/** The homeserver is down only by what it did, or did not do in time: what we could not even ask says nothing of it. */
 function judge(error: unknown): Judgement {
-  if (error instanceof MatrixError) return "alive";
-  const ours = error instanceof FetchError && (error.failure === "aborted" || error.failure === "busy");
-  return ours ? "nothing" : "down";
+  if (error instanceof MatrixError || error instanceof ForeignUserError) return "alive";
+  if (error instanceof HomeserverOutage) return "down";
+  return error instanceof FetchError && !OUR_OWN.has(error.failure) ? "down" : "nothing";
 }
 
 function outage(cause: unknown): MatrixError {

@@ -12,6 +12,8 @@ export class HomeserverOutage extends Error {}
 const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 404, 405, 429]);
 const MAX_ERROR_TEXT = 200;
 const MAX_RETRY_MS = 3_600_000;
+/** For a 429 that names no time. */
+const RETRY_MS = 2_000;
 /** Keys of an error that clients act on; `soft_logout: true` is what keeps a client from destroying its encryption keys. */
 const MEANINGFUL_STRINGS = ["consent_uri", "admin_contact", "info_uri"];
 const MEANINGFUL_FLAGS = ["soft_logout", "can_upgrade"];
@@ -48,6 +50,8 @@ function refusal(response: SafeResponse, body: UncheckedObject, clock: Clock): M
   const extra = Object.fromEntries([
     ...strings.map((key) => [key, errorText(body[key])]),
     ...flags.map((key) => [key, body[key]]),
+    // Our own limits say which they are; so does this one.
+    ...(status === 429 ? [["limit", "homeserver"]] : []),
   ]);
   const retryAfterMs = status === 429 ? retryAfter(response, body, clock) : undefined;
   return new MatrixError(errcodeOf(status, body.errcode), errorText(body.error), { status, extra, retryAfterMs });
@@ -68,11 +72,11 @@ function errorText(text: unknown): string {
     .slice(0, MAX_ERROR_TEXT);
 }
 
-/** `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), else `retry_after_ms`; at most an hour. */
-function retryAfter(response: SafeResponse, body: UncheckedObject, clock: Clock): number | undefined {
+/** `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), else `retry_after_ms`, else two seconds; at most an hour. */
+function retryAfter(response: SafeResponse, body: UncheckedObject, clock: Clock): number {
   const header = response.headers.get("retry-after")?.trim();
   const fromHeader = header && (/^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - clock());
   const candidates = [fromHeader, body.retry_after_ms];
   const wait = candidates.find((value) => typeof value === "number" && Number.isFinite(value) && value >= 0);
-  return typeof wait === "number" ? Math.min(wait, MAX_RETRY_MS) : undefined;
+  return typeof wait === "number" ? Math.min(wait, MAX_RETRY_MS) : RETRY_MS;
 }

@@ -11,12 +11,20 @@ export interface KeySet {
   validUntilMs: number;
 }
 
+/** A key set that is kept, with its place in the order of what is known of its server. */
+export interface KeptKeys extends KeySet {
+  /** Drawn before its server was asked: of two sets the one with the larger generation is true. */
+  generation: number;
+}
+
 /** Why a server's answer about its keys can't be trusted. */
 export class KeyAnswerError extends Error {}
 
 /** Keys are good for at most a week from when they were fetched, whatever their server says (Server-Server API, `valid_until_ts`). */
 const MAX_VALIDITY_MS = 7 * 24 * 3_600_000;
 const MAX_KEYS = 32;
+/** The clocks of two processes may differ. */
+const MAX_SKEW_MS = 60_000;
 
 const schema = z.object({
   server_name: z.string(),
@@ -50,6 +58,28 @@ async function signsItself(
 ): Promise<boolean> {
   const publicKey = isSigningKeyId(keyId) ? await importPublicKey(base64) : undefined;
   return publicKey !== undefined && (await verifyJson(answer, serverName, keyId, publicKey));
+}
+
+const keptSchema = z.object({
+  serverName: z.string(),
+  keys: z.record(z.string(), z.string()),
+  fetchedAtMs: z.number(),
+  validUntilMs: z.number(),
+  generation: z.int().nonnegative(),
+});
+
+/**
+ * Reads what was kept outside this process, where anybody may have written it: `undefined` for what has another form, is about
+ * another server, or is said to be good for longer than any key is.
+ */
+export function readKeptKeys(text: string, serverName: string, nowMs: number): KeptKeys | undefined {
+  try {
+    const { data } = keptSchema.safeParse(JSON.parse(text));
+    const isSound = data?.serverName === serverName && data.fetchedAtMs <= nowMs + MAX_SKEW_MS;
+    return isSound && data.validUntilMs <= data.fetchedAtMs + MAX_VALIDITY_MS ? data : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The entries of a notary's answer (`server_keys`), unchecked. */

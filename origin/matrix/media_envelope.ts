@@ -14,11 +14,14 @@ export type EnvelopeContent =
   | { kind: "location"; url: string };
 
 const MAX_METADATA_BYTES = 65_536;
+/** What may follow the media: the end of its delimiter, an epilogue, parts of a later version of the specification. */
+const MAX_REST_BYTES = 65_536;
 
 /**
  * Opens the envelope of a federation answer (Server-Server API, "Content Repository"): checks the metadata in its first part
- * and hands out the second, of whose bytes at most `maxBytes` pass. What follows is not read. Throws, and the body errors
- * with, the MatrixError for the client; the source is cancelled however it ends.
+ * and hands out the second, of whose bytes at most `maxBytes` pass, or as many as it announces. The body ends when the answer
+ * has ended as it should: what follows the media counts for nothing, but must be there. Throws, and the body errors with, the
+ * MatrixError for the client; no more is read of the source then.
  */
 export async function openEnvelope(
   source: ReadableStream<Uint8Array>,
@@ -86,11 +89,12 @@ function mediaStream(events: EventSource, size: number | undefined, maxBytes: nu
           const event = await events.next();
           if (event.kind === "data") {
             seen += event.bytes.byteLength;
+            if (size !== undefined && seen > size) throw malformed(new Error(`Announced ${size} bytes, sent more`));
             if (seen > maxBytes) throw tooLarge();
             return controller.enqueue(event.bytes);
           }
           if (size !== undefined && seen !== size) throw malformed(new Error(`Announced ${size} bytes, sent ${seen}`));
-          await events.close();
+          await events.readRest(MAX_REST_BYTES);
           controller.close();
         } catch (error) {
           await events.close();
@@ -134,6 +138,16 @@ class EventSource {
     const event = await this.next();
     if (event.kind !== "part") throw malformed(new Error("The multipart answer lacks a part"));
     return event.headers;
+  }
+
+  /** Reads to the end of the source, without looking at what comes. Throws if that is more than `maxBytes`. */
+  async readRest(maxBytes: number): Promise<void> {
+    for (let seen = 0; !this.#over; ) {
+      const { done, value } = await this.#chunks.read();
+      this.#over = done;
+      seen += value?.byteLength ?? 0;
+      if (seen > maxBytes) throw malformed(new Error("The multipart answer goes on after the media"));
+    }
   }
 
   async close(): Promise<void> {

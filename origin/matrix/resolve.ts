@@ -3,6 +3,8 @@ import { parseServerName, type ServerName } from "../../shared/server_name.ts";
 import type { Dns } from "../net/dns.ts";
 import type { SafeFetch } from "../net/safe_fetch.ts";
 import type { Clock } from "../platform/clock.ts";
+import { SingleFlight } from "../platform/single_flight.ts";
+import { unlessAborted } from "../platform/unless_aborted.ts";
 import { orderSrv, type Target } from "./srv.ts";
 import { type FindWellKnown, makeFindWellKnown } from "./well_known.ts";
 
@@ -31,6 +33,8 @@ export interface ResolveOptions {
   fresh?: boolean;
   /** Told every question. */
   onStep?: (step: DiscoveryStep) => void;
+  /** Ends the waiting; what it aborts with is thrown. A question that was asked goes on for others who wait for the same. */
+  signal?: AbortSignal;
 }
 
 /** Finds a server; `undefined` if the text is no server name. Whether anybody answers there is only seen by connecting. */
@@ -107,7 +111,7 @@ export function makeResolveServer(parts: ResolveParts): ResolveServer {
     options: ResolveOptions,
   ): Promise<T> {
     const startedMs = parts.clock();
-    const answer = await ask();
+    const answer = await (options.signal ? unlessAborted(ask(), options.signal) : ask());
     options.onStep?.({ question, outcome: describe(answer), tookMs: parts.clock() - startedMs });
     return answer;
   }
@@ -119,19 +123,23 @@ function direct(step: ResolvedServer["step"], hostHeader: string, { host, port }
 
 function makeFindSrv(parts: Pick<ResolveParts, "srv" | "clock">): (name: string, fresh?: boolean) => Promise<Records> {
   const known = new LRUCache<string, { records: Records; untilMs: number }>({ max: MAX_NAMES });
+  const asking = new SingleFlight<Records>();
 
   return async (name, fresh = false) => {
     const entry = known.get(name);
     if (entry && !fresh && parts.clock() < entry.untilMs) return entry.records;
+    return await asking.run(name, () => ask(name, entry?.records ?? []));
+  };
+
+  async function ask(name: string, previous: Records): Promise<Records> {
     try {
       const records = await parts.srv(name);
       known.set(name, { records, untilMs: parts.clock() + SRV_MS });
       return records;
     } catch {
       // Name servers that don't answer must not make a server unreachable that needs no SRV record, or had one just now.
-      const records = entry?.records ?? [];
-      known.set(name, { records, untilMs: parts.clock() + SRV_FAILURE_MS });
-      return records;
+      known.set(name, { records: previous, untilMs: parts.clock() + SRV_FAILURE_MS });
+      return previous;
     }
-  };
+  }
 }

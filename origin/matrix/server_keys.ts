@@ -1,65 +1,87 @@
 import { LRUCache } from "lru-cache";
 import { MatrixError } from "../../shared/matrix_error.ts";
+import { FetchError } from "../net/fetch_error.ts";
 import type { Clock } from "../platform/clock.ts";
-import { SingleFlight } from "../platform/single_flight.ts";
-import { WorkQueue } from "../platform/work_queue.ts";
+import type { Ticket } from "../platform/fair_queue.ts";
 import type { FederationFetch } from "./federation_request.ts";
-import { makeFetchKeys } from "./fetch_keys.ts";
-import type { KeySet } from "./key_answer.ts";
+import { type KeyPatience, makeFetchKeys } from "./fetch_keys.ts";
+import type { KeptKeys } from "./key_answer.ts";
+import { keysBusy, makeKeyLines } from "./key_lines.ts";
 
 /** Where key sets outlive the process and are shared by several. Only a hint: it may forget and it may fail. */
 export interface KeyStore {
-  read(serverName: string): Promise<KeySet | undefined>;
-  write(keySet: KeySet): Promise<void>;
+  /** Checked in its form; it may have expired. */
+  read(serverName: string): Promise<KeptKeys | undefined>;
+  write(keys: KeptKeys): Promise<void>;
 }
 
-/** A key that signs requests now. */
+/** A key that signs requests now. Times in milliseconds since the epoch. */
 export interface ServerKey {
   serverName: string;
   keyId: string;
   /** In base64. */
   publicKey: string;
-  /** Milliseconds since the epoch. */
+  /** From then on it proves nothing. */
   validUntilMs: number;
+  /** Until then it is believed without asking its server again. */
+  freshUntilMs: number;
+  /** Drawn before its server was asked: of two answers about a key the one with the larger generation is true. */
+  generation: number;
+}
+
+/** Keys that a server has had and does not list any more, or not with the same value. */
+export interface WithdrawnKeys {
+  serverName: string;
+  keyIds: readonly string[];
 }
 
 /** The signing keys of other servers. */
 export interface ServerKeys {
   /**
    * The key by which that server may sign requests at this moment; `undefined` if it has no such key (the request gets 401).
-   * Throws 502 `M_UNKNOWN`, the reason as its cause, if the keys could not be had.
+   * `asker`: on whose account its server is asked, where it must be; nobody gets more than a part of what can be asked at once.
+   * Throws 502 `M_UNKNOWN`, the reason as its cause, if the keys could not be had; 503 if there was no time to ask for them.
    */
-  find(serverName: string, keyId: string): Promise<ServerKey | undefined>;
+  find(serverName: string, keyId: string, asker: string): Promise<ServerKey | undefined>;
 }
 
 /** What `makeServerKeys` needs. */
 export interface ServerKeysParts {
   federationFetch: FederationFetch;
   clock: Clock;
+  /** Larger than all generations that were drawn before, by any process. */
+  drawGeneration: () => Promise<number>;
+  /** Told of keys that a server has withdrawn before anybody relies on what came in their place. */
+  onWithdrawn?: ((withdrawn: WithdrawnKeys) => Promise<void>) | undefined;
   store?: KeyStore;
   /** Servers that are asked where a server can't be asked itself; default none. */
   notaries?: readonly string[];
+  /** How long anybody waits until a server is asked, in milliseconds; default 5 s. */
+  waitMs?: number;
 }
 
 const MAX_SERVERS = 5_000;
 const MAX_FAILURES = 10_000;
+const WAIT_MS = 5_000;
 /** A server is asked about a key id that it did not list at most this often. */
 const UNKNOWN_KEY_MS = 60_000;
+/** Nobody tells us that a key was withdrawn, so a server in use is asked again after this time at most. */
+const FRESH_MS = 3_600_000;
 /** After a failure a server is asked again after this time, twice as long each time. */
 const FIRST_RETRY_MS = 10_000;
 const MAX_RETRY_MS = 600_000;
-/** Anybody can name servers to us: so many are asked at once, so many wait, the rest is turned away. */
-const AT_ONCE = 32;
-const WAITING = 256;
+/** Anybody can name servers to us that never answer: one that we never had keys of is not waited for as long. */
+const FIRST_CONTACT: KeyPatience = { requestMs: 5_000, wholeMs: 15_000 };
+const ACQUAINTANCE: KeyPatience = { requestMs: 15_000, wholeMs: 30_000 };
 
 /** Makes the {@link ServerKeys} with their bounded memory. */
 export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
-  const { clock, store } = parts;
-  const known = new LRUCache<string, KeySet>({ max: MAX_SERVERS });
+  const { clock, store, drawGeneration } = parts;
+  /** Also those that have expired: their servers are acquaintances. */
+  const known = new LRUCache<string, KeptKeys>({ max: MAX_SERVERS });
   const failed = new LRUCache<string, { retryAtMs: number; failures: number }>({ max: MAX_FAILURES });
-  const fetching = new SingleFlight<KeySet>();
-  const full = () => unavailable(new Error("Too many servers are being asked for their keys"), 1000);
-  const queue = new WorkQueue({ atOnce: AT_ONCE, waiting: WAITING, full });
+  const fetching = new Map<string, { ticket: Ticket; keys: Promise<KeptKeys> }>();
+  const lines = makeKeyLines(parts.waitMs ?? WAIT_MS);
   const direct = { federationFetch: parts.federationFetch, clock };
   const fetchOfNotary = makeFetchKeys({
     ...direct,
@@ -69,73 +91,91 @@ export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
   const fetchKeys = makeFetchKeys({ ...direct, notaries: parts.notaries ?? [], notaryKeys: keysOfNotary });
 
   return {
-    async find(serverName, keyId) {
+    async find(serverName, keyId, asker) {
       const remembered = await recall(serverName, keyId);
       if (remembered && Object.hasOwn(remembered.keys, keyId)) {
-        if (clock() >= refreshAtMs(remembered)) refresh(serverName).catch(() => {});
+        if (clock() >= freshUntilMs(remembered)) refresh(serverName, asker).catch(() => {});
         return pick(remembered, keyId);
       }
       if (remembered && clock() < remembered.fetchedAtMs + UNKNOWN_KEY_MS) return undefined;
-      return pick(await refresh(serverName).catch(rethrow), keyId);
+      return pick(await refresh(serverName, asker), keyId);
     },
   };
 
-  /** The valid keys that we remember, or that the store does if it may know this key id better. */
-  async function recall(serverName: string, keyId: string): Promise<KeySet | undefined> {
-    const own = stillValid(known.get(serverName));
-    if (own && (Object.hasOwn(own.keys, keyId) || clock() < own.fetchedAtMs + UNKNOWN_KEY_MS)) return own;
-    const stored = stillValid(await store?.read(serverName).catch(() => undefined));
-    if (!stored || (own && own.fetchedAtMs >= stored.fetchedAtMs)) return own;
-    known.set(serverName, stored);
-    return stored;
+  /** The valid keys that we remember, or that the store does if it may know better. */
+  async function recall(serverName: string, keyId: string): Promise<KeptKeys | undefined> {
+    const own = known.get(serverName);
+    if (own && clock() < sufficesUntilMs(own, keyId)) return own;
+    const stored = await store?.read(serverName).catch(() => undefined);
+    if (stored && (!own || own.generation < stored.generation)) known.set(serverName, stored);
+    const best = known.get(serverName);
+    return best && clock() < best.validUntilMs ? best : undefined;
   }
 
-  function stillValid(keySet: KeySet | undefined): KeySet | undefined {
-    return keySet && clock() < keySet.validUntilMs ? keySet : undefined;
-  }
-
-  async function refresh(serverName: string): Promise<KeySet> {
+  /** Asks the server, once for all who want to know. */
+  async function refresh(serverName: string, asker: string): Promise<KeptKeys> {
+    const running = fetching.get(serverName);
+    running?.ticket.support(lines.claimOf(asker));
+    if (running) return await running.keys;
     const failure = failed.get(serverName);
     const waitMs = (failure?.retryAtMs ?? 0) - clock();
     if (waitMs > 0) throw unavailable(new Error("Asked for its keys in vain a moment ago"), waitMs);
-    return await fetching.run(serverName, () => queue.run(() => fetchAndKeep(serverName, failure?.failures ?? 0)));
+    const ticket = lines.ticket(asker, known.has(serverName));
+    const keys = ticket
+      .run(() => fetchAndKeep(serverName, failure?.failures ?? 0))
+      .finally(() => fetching.delete(serverName));
+    fetching.set(serverName, { ticket, keys });
+    return await keys;
   }
 
-  async function fetchAndKeep(serverName: string, failures: number): Promise<KeySet> {
-    try {
-      const keySet = await fetchKeys(serverName);
-      failed.delete(serverName);
-      known.set(serverName, keySet);
-      await store?.write(keySet).catch(() => {});
-      return keySet;
-    } catch (error) {
+  async function fetchAndKeep(serverName: string, failures: number): Promise<KeptKeys> {
+    const before = known.get(serverName);
+    const generation = await drawGeneration();
+    const fetched = await fetchKeys(serverName, before ? ACQUAINTANCE : FIRST_CONTACT).catch((error) => {
+      if (error instanceof FetchError && error.failure === "busy") throw keysBusy();
       const waitMs = Math.min(FIRST_RETRY_MS * 2 ** Math.min(failures, 10), MAX_RETRY_MS);
       failed.set(serverName, { retryAtMs: clock() + waitMs, failures: failures + 1 });
       throw unavailable(error, waitMs);
-    }
+    });
+    failed.delete(serverName);
+    const keys = { ...fetched, generation };
+    const keyIds = withdrawn(before, keys);
+    if (keyIds.length > 0) await parts.onWithdrawn?.({ serverName, keyIds });
+    known.set(serverName, keys);
+    await store?.write(keys).catch(() => {});
+    return keys;
   }
 
-  async function keysOfNotary(notary: string): Promise<KeySet> {
-    const own = stillValid(known.get(notary));
-    if (own) return own;
-    const keySet = await fetchOfNotary(notary);
-    known.set(notary, keySet);
-    return keySet;
+  async function keysOfNotary(notary: string, patience: KeyPatience): Promise<KeptKeys> {
+    const own = known.get(notary);
+    if (own && clock() < own.validUntilMs) return own;
+    const generation = await drawGeneration();
+    const keys = { ...(await fetchOfNotary(notary, patience)), generation };
+    known.set(notary, keys);
+    return keys;
   }
 }
 
-/** Halfway to their end keys are fetched again, while they can still be used. */
-function refreshAtMs({ fetchedAtMs, validUntilMs }: KeySet): number {
-  return (fetchedAtMs + validUntilMs) / 2;
+/** Until when nobody else need be asked about a key. */
+function sufficesUntilMs(keys: KeptKeys, keyId: string): number {
+  const untilMs = Object.hasOwn(keys.keys, keyId) ? freshUntilMs(keys) : keys.fetchedAtMs + UNKNOWN_KEY_MS;
+  return Math.min(untilMs, keys.validUntilMs);
 }
 
-function pick({ serverName, keys, validUntilMs }: KeySet, keyId: string): ServerKey | undefined {
+/** Halfway to their end at the latest keys are fetched again, while they can still be used. */
+function freshUntilMs({ fetchedAtMs, validUntilMs }: KeptKeys): number {
+  return Math.min((fetchedAtMs + validUntilMs) / 2, fetchedAtMs + FRESH_MS);
+}
+
+function withdrawn(before: KeptKeys | undefined, { keys }: KeptKeys): string[] {
+  return Object.keys(before?.keys ?? {}).filter((keyId) => before?.keys[keyId] !== keys[keyId]);
+}
+
+function pick(known: KeptKeys, keyId: string): ServerKey | undefined {
+  const { serverName, keys, validUntilMs, generation } = known;
   const publicKey = Object.hasOwn(keys, keyId) ? keys[keyId] : undefined;
-  return publicKey === undefined ? undefined : { serverName, keyId, publicKey, validUntilMs };
-}
-
-function rethrow(error: unknown): never {
-  throw error instanceof MatrixError ? error : unavailable(error, FIRST_RETRY_MS);
+  if (publicKey === undefined) return undefined;
+  return { serverName, keyId, publicKey, validUntilMs, freshUntilMs: freshUntilMs(known), generation };
 }
 
 function unavailable(cause: unknown, retryAfterMs: number): MatrixError {

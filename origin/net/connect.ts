@@ -1,7 +1,9 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { unlessAborted } from "../platform/unless_aborted.ts";
 import { FetchError } from "./fetch_error.ts";
 import type { AddressGuard } from "./ip_ranges.ts";
+import { WireMeter } from "./wire_meter.ts";
 
 /** Where a connection goes. */
 export interface Dial {
@@ -25,6 +27,16 @@ export interface ConnectRules {
   unsafeCertificates?: boolean;
 }
 
+/** A connection that stands. */
+export interface Connection {
+  /** To read from and to write to. */
+  readonly socket: Socket;
+  /** Says how many bytes may still come. */
+  readonly meter: WireMeter;
+  /** True once a request was sent over it. */
+  isKept: boolean;
+}
+
 /** Time that an address gets before the next one is tried at the same time (RFC 8305, "Connection Attempt Delay"). */
 const NEXT_ADDRESS_MS = 250;
 const MAX_ADDRESSES = 16;
@@ -34,16 +46,16 @@ const KEEP_ALIVE_MS = 60_000;
  * Opens one connection. The guard is asked about the very addresses that are dialled, whether they were resolved or written
  * in the URL, and once more about the peer, so that no second look-up can give another answer. Throws {@link FetchError}.
  */
-export async function connect(dial: Dial, rules: ConnectRules): Promise<Socket> {
+export async function connect(dial: Dial, rules: ConnectRules): Promise<Connection> {
   const deadline = AbortSignal.timeout(rules.timeoutMs);
   const addresses = await within(deadline, dial, allowedAddresses(dial.host, rules));
-  const socket = await connectFirst(addresses, dial, deadline);
-  if (!rules.allows(socket.remoteAddress ?? "")) {
-    socket.destroy();
+  const wire = await connectFirst(addresses, dial, deadline);
+  if (!rules.allows(wire.remoteAddress ?? "")) {
+    wire.destroy();
     throw new FetchError("address", `Connected to "${dial.host}" at an address that must not be dialled`);
   }
-  if (dial.tlsName === undefined) return socket;
-  return await secure(socket, dial.tlsName, rules, deadline);
+  const socket = dial.tlsName === undefined ? wire : await secure(wire, dial.tlsName, rules, deadline);
+  return { socket, meter: new WireMeter(wire, socket), isKept: false };
 }
 
 async function allowedAddresses(host: string, rules: ConnectRules): Promise<string[]> {
@@ -56,10 +68,8 @@ async function allowedAddresses(host: string, rules: ConnectRules): Promise<stri
 }
 
 function within<T>(deadline: AbortSignal, dial: Dial, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const late = () => reject(timedOut(dial));
-    deadline.addEventListener("abort", late, { once: true });
-    work.then(resolve, reject).finally(() => deadline.removeEventListener("abort", late));
+  return unlessAborted(work, deadline).catch((error) => {
+    throw deadline.aborted ? timedOut(dial) : error;
   });
 }
 

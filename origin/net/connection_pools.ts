@@ -1,5 +1,6 @@
-import { Pool } from "undici";
+import { type Dispatcher, Pool } from "undici";
 import { type ConnectRules, connect, type Dial } from "./connect.ts";
+import { ExchangeClient, MAX_HEADER_BYTES } from "./exchange.ts";
 import { FetchError } from "./fetch_error.ts";
 
 /** Bounds of what may be open at once, and for how long an unused connection stays. */
@@ -12,8 +13,22 @@ export interface PoolLimits {
   idleMs: number;
 }
 
-/** Bytes that the headers of an answer may have, all together. */
-const MAX_HEADER_BYTES = 16_384;
+/** Somewhere to send requests to. */
+export interface Place {
+  /** Tells apart everything that a connection depends on. */
+  key: string;
+  origin: string;
+  dial: Dial;
+  rules: ConnectRules;
+}
+
+/** The right to send one request. */
+export interface Lease {
+  /** Takes the request, with its `Exchange` as `opaque`. */
+  dispatcher: Dispatcher;
+  /** To be called exactly once, when the answer's body is over. */
+  release: () => void;
+}
 
 interface Entry {
   pool: Pool;
@@ -21,50 +36,66 @@ interface Entry {
   idle: NodeJS.Timeout | undefined;
 }
 
-/** Kept connections, by a key that tells apart everything that a connection depends on. */
+/** Connections that are kept, by their place. */
 export class ConnectionPools {
   readonly #limits: PoolLimits;
   readonly #entries = new Map<string, Entry>();
+  readonly #unshared = new Set<ExchangeClient>();
 
   constructor(limits: PoolLimits) {
     this.#limits = limits;
   }
 
-  /** A pool to send requests through. Call `release` exactly once, when the answer's body is over. */
-  lease(key: string, origin: string, dial: Dial, rules: ConnectRules): { pool: Pool; release: () => void } {
-    const entry = this.#entries.get(key) ?? this.#open(key, origin, dial, rules);
+  /** Sends over a kept connection if one is free, else over a new one. */
+  lease(place: Place): Lease {
+    const entry = this.#entries.get(place.key) ?? this.#open(place);
     clearTimeout(entry.idle);
     entry.users += 1;
-    return { pool: entry.pool, release: () => this.#release(key, entry) };
+    return { dispatcher: entry.pool, release: () => this.#release(place.key, entry) };
+  }
+
+  /** Sends over a new connection, which is not kept. */
+  leaseNew(place: Place): Lease {
+    const client = this.#makeClient(place);
+    this.#unshared.add(client);
+    const release = () => {
+      this.#unshared.delete(client);
+      client.destroy().catch(() => {});
+    };
+    return { dispatcher: client, release };
   }
 
   /** Ends every connection, also those in use. */
   async close(): Promise<void> {
     const entries = [...this.#entries.values()];
+    const all = [...entries.map(({ pool }) => pool), ...this.#unshared];
     this.#entries.clear();
+    this.#unshared.clear();
     for (const { idle } of entries) clearTimeout(idle);
-    await Promise.all(entries.map(({ pool }) => pool.destroy(new FetchError("aborted", "Closing down"))));
+    await Promise.all(all.map((one) => one.destroy(new FetchError("aborted", "Closing down"))));
   }
 
-  #open(key: string, origin: string, dial: Dial, rules: ConnectRules): Entry {
+  #open(place: Place): Entry {
     if (this.#entries.size >= this.#limits.maxHosts) this.#dropOneIdle();
-    const pool = new Pool(origin, {
+    const pool = new Pool(place.origin, {
       connections: this.#limits.connectionsPerHost,
+      allowH2: false,
+      factory: () => this.#makeClient(place),
+    });
+    const entry: Entry = { pool, users: 0, idle: undefined };
+    this.#entries.set(place.key, entry);
+    return entry;
+  }
+
+  #makeClient({ origin, dial, rules }: Place): ExchangeClient {
+    const options = {
       pipelining: 1,
       allowH2: false,
       keepAliveTimeout: this.#limits.idleMs,
       keepAliveMaxTimeout: this.#limits.idleMs,
       maxHeaderSize: MAX_HEADER_BYTES,
-      connect: (_options, callback) => {
-        connect(dial, rules).then(
-          (socket) => callback(null, socket),
-          (error) => callback(error, null),
-        );
-      },
-    });
-    const entry: Entry = { pool, users: 0, idle: undefined };
-    this.#entries.set(key, entry);
-    return entry;
+    };
+    return new ExchangeClient(origin, options, () => connect(dial, rules));
   }
 
   #release(key: string, entry: Entry): void {

@@ -4,6 +4,9 @@ import { countedBody, readJson, readText } from "./fetch_body.ts";
 import { FetchError } from "./fetch_error.ts";
 import type { Hop } from "./hop.ts";
 
+/** An answer as undici gives it, whose headers are here. */
+export type Answer = Dispatcher.ResponseData<unknown>;
+
 /** An answer. Read or cancel its body; if neither happens, `timeoutMs` ends it. */
 export interface SafeResponse {
   status: number;
@@ -18,7 +21,7 @@ export interface SafeResponse {
 }
 
 /** Hands out the answer of the last hop. Throws, ending the transfer, if it is compressed or announces more than `maxBytes`. */
-export function respond(hop: Hop, answer: Dispatcher.ResponseData, maxBytes: number, over: () => void): SafeResponse {
+export function respond(hop: Hop, answer: Answer, maxBytes: number, over: () => void): SafeResponse {
   try {
     requirePlain(answer, hop.method, maxBytes);
   } catch (error) {
@@ -36,7 +39,7 @@ export function respond(hop: Hop, answer: Dispatcher.ResponseData, maxBytes: num
   };
 }
 
-function requirePlain(answer: Dispatcher.ResponseData, method: string, maxBytes: number): void {
+function requirePlain(answer: Answer, method: string, maxBytes: number): void {
   const encoding = headerOf(answer, "content-encoding")?.trim().toLowerCase();
   if (encoding && encoding !== "identity") throw new FetchError("encoding", `The answer is encoded as "${encoding}"`);
   const announced = Number(headerOf(answer, "content-length") ?? 0);
@@ -45,13 +48,13 @@ function requirePlain(answer: Dispatcher.ResponseData, method: string, maxBytes:
 }
 
 /** Ends the transfer of an answer that nobody reads. */
-export function discard(answer: Dispatcher.ResponseData, release: () => void): void {
+export function discard(answer: Answer, release: () => void): void {
   answer.body.on("error", () => {}).destroy();
   release();
 }
 
 /** A header of an answer, its repetitions joined; as UTF-8 where its bytes are that, else as Latin-1. */
-export function headerOf(answer: Dispatcher.ResponseData, name: string): string | undefined {
+export function headerOf(answer: Answer, name: string): string | undefined {
   const header = answer.headers[name.toLowerCase()];
   const value = Array.isArray(header) ? header.join(", ") : header;
   if (value === undefined) return undefined;

@@ -45,6 +45,28 @@ const FAILURES: Readonly<Record<string, FetchFailure>> = {
   UND_ERR_INVALID_ARG: "url",
 };
 
+/** What sockets and undici say of a connection that ended, or broke, without telling more. */
+const CLOSED: ReadonlySet<unknown> = new Set([
+  "UND_ERR_SOCKET",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+]);
+
+/** True for the error of a connection that the peer, or the network, closed. */
+export function isClosed(thrown: unknown): boolean {
+  return CLOSED.has((thrown as { code?: unknown }).code);
+}
+
+/** As {@link toFetchError}, of a request that has no answer yet: to be closed then is not to be reached. */
+export function toUnansweredError(thrown: unknown): FetchError {
+  if (!isClosed(thrown)) return toFetchError(thrown);
+  return new FetchError("connect", `Closed before an answer: ${(thrown as Error).message}`, thrown);
+}
+
 /** Whatever went wrong in a request, as a {@link FetchError}; one that already is stays as it is. */
 export function toFetchError(thrown: unknown): FetchError {
   if (thrown instanceof FetchError) return thrown;

@@ -43,13 +43,22 @@ export function requireUrl(url: string | URL, httpsOnly = false): URL {
   return parsed;
 }
 
+/** Where an answer of `url` redirects to, `undefined` if nowhere. */
+export function redirectTarget(
+  url: URL | string,
+  status: number,
+  location: string | null | undefined,
+): URL | undefined {
+  if (!REDIRECTS.has(status) || location === undefined || location === null) return undefined;
+  return URL.parse(location, String(url)) ?? undefined;
+}
+
 /**
- * Where an answer redirects to, `undefined` if nowhere. Another host gets no credentials, no body, no `via`, and is
+ * The request that an answer redirects to, `undefined` if it redirects nowhere. Another host gets no credentials, no body, no `via`, and is
  * reached as `public`, since it was the answer that chose it.
  */
 export function nextHop(hop: Hop, status: number, location: string | undefined): Hop | undefined {
-  if (!REDIRECTS.has(status) || location === undefined) return undefined;
-  const url = URL.parse(location, hop.url.href);
+  const url = redirectTarget(hop.url, status, location);
   if (!url) return undefined;
   const keepsBody = status === 307 || status === 308;
   const method = keepsBody || hop.method === "HEAD" ? hop.method : "GET";

@@ -1,4 +1,3 @@
-import type { Dispatcher } from "undici";
 import type { ConnectRules, Dial } from "./connect.ts";
 import { ConnectionPools, type PoolLimits } from "./connection_pools.ts";
 import { Deadline } from "./deadline.ts";
@@ -7,6 +6,7 @@ import { discard, headerOf, once, respond, type SafeResponse } from "./fetch_ans
 import { FetchError, toFetchError } from "./fetch_error.ts";
 import { type Hop, nextHop, type Reach, requireUrl, type Via } from "./hop.ts";
 import type { AddressGuard } from "./ip_ranges.ts";
+import { type Sending, type Sent, sendHop } from "./send_hop.ts";
 
 /** One outbound request. All times in milliseconds. */
 export interface FetchOptions {
@@ -56,7 +56,8 @@ const DEFAULT_WAIT_MS = 30_000;
 
 /**
  * Makes the one door to the network. Connections are kept and bounded; the address guard looks at every address that is
- * dialled, at each redirect. Compressed answers are refused, since only plain bytes can be counted before they exist.
+ * dialled, at each redirect. Compressed answers are refused, since only plain bytes can be counted before they exist; and all
+ * bytes of an answer are counted, not only those of its body.
  */
 export function makeSafeFetch(parts: SafeFetchParts): SafeFetch & { close(): Promise<void> } {
   const { connectionsPerHost = 16, maxHosts = 512, idleMs = 10_000, maxRequests = 1024 } = parts;
@@ -90,7 +91,7 @@ export function makeSafeFetch(parts: SafeFetchParts): SafeFetch & { close(): Pro
     const redirects = options.redirects ?? 0;
     let hop = first;
     for (let followed = 0; ; followed += 1) {
-      const { answer, release } = await exchange(hop, options, signal);
+      const { answer, release } = await send(hop, options, signal);
       const next = redirects > 0 ? nextHop(hop, answer.statusCode, headerOf(answer, "location")) : undefined;
       const both = once(() => [release(), over()]);
       if (!next) return respond(hop, answer, options.maxBytes, both);
@@ -101,26 +102,22 @@ export function makeSafeFetch(parts: SafeFetchParts): SafeFetch & { close(): Pro
     }
   }
 
-  async function exchange(hop: Hop, options: FetchOptions, signal: AbortSignal) {
+  async function send(hop: Hop, options: FetchOptions, signal: AbortSignal): Promise<Sent> {
     const { url, via, reach } = hop;
     signal.throwIfAborted();
-    const key = JSON.stringify([reach, url.origin, via]);
-    const { pool, release } = pools.lease(key, url.origin, dialOf(url, via), rules[reach]);
-    try {
-      const answer = await pool.request({
-        method: hop.method as Dispatcher.HttpMethod,
-        path: url.pathname + url.search,
-        headers: { ...hop.headers, host: via?.hostHeader ?? url.host, "accept-encoding": "identity" },
-        body: hop.body ?? null,
-        signal,
-        headersTimeout: Math.min(options.headersTimeoutMs ?? DEFAULT_WAIT_MS, options.timeoutMs),
-        bodyTimeout: Math.min(options.idleTimeoutMs ?? DEFAULT_WAIT_MS, options.timeoutMs),
-      });
-      return { answer, release };
-    } catch (error) {
-      release();
-      throw error;
-    }
+    const sending: Sending = {
+      place: {
+        key: JSON.stringify([reach, url.origin, via]),
+        origin: url.origin,
+        dial: dialOf(url, via),
+        rules: rules[reach],
+      },
+      signal,
+      headersTimeoutMs: Math.min(options.headersTimeoutMs ?? DEFAULT_WAIT_MS, options.timeoutMs),
+      idleTimeoutMs: Math.min(options.idleTimeoutMs ?? DEFAULT_WAIT_MS, options.timeoutMs),
+      maxBytes: options.maxBytes,
+    };
+    return await sendHop(hop, sending, pools);
   }
 
   return Object.assign(safeFetch, { close: () => pools.close() });

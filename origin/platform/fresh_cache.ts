@@ -45,6 +45,12 @@ export class FreshCache<V> {
     });
   }
 
+  /** Forgets everything. */
+  clear(): void {
+    this.#turn += 1;
+    this.#kept.clear();
+  }
+
   /** Forgets what is kept under `key`: the next who asks has it read. */
   forget(key: string): void {
     this.#turn += 1;

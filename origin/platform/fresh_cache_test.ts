@@ -47,6 +47,20 @@ test("FreshCache.forget also reaches a reading that is under way", async () => {
   assert.equal(await cache.get("a", read("newer")), "new");
 });
 
+test("FreshCache.clear forgets everything, and what is being read too", async () => {
+  const { cache, read } = makeCache();
+  await cache.get("a", read("1"));
+  const reading = Promise.withResolvers<string>();
+  const old = cache.get("b", () => reading.promise);
+  await Promise.resolve();
+  cache.clear();
+  assert.equal(await cache.get("a", read("2")), "2");
+  assert.equal(await cache.get("b", read("new")), "new");
+  reading.resolve("old");
+  await old;
+  assert.equal(await cache.get("b", read("newer")), "new");
+});
+
 test("FreshCache counts freshness from the beginning of the reading", async () => {
   const { time, cache, read } = makeCache();
   await cache.get("a", async () => {

@@ -24,17 +24,18 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "origin/cli": [...MIDDLE, "origin/pipelines"],
   "origin/config": ["shared"],
   // Beside running the tiers, it holds what `mxcdn <command>` does: the forms of key files are known to `matrix`.
-  "origin/launch": ["shared", "origin/config", "origin/matrix"],
+  "origin/launch": ["shared", "origin/platform", "origin/config", "origin/matrix"],
   "origin/app": [...MIDDLE, "origin/pipelines", "origin/http", "origin/jobs", "origin/config"],
   "origin/main.ts": ["origin/app", "origin/config", "origin/launch"],
   "origin/cli.ts": ["origin/main.ts", "origin/cli", "origin/config", "origin/launch"],
 };
 
-/** The only places that may import a library. */
+/** The only places that may import a library. A library that is not here has no place yet. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   fastify: ["origin/http/", "origin/app"],
   pg: ["origin/stores/db/"],
   "@electric-sql/pglite": ["origin/stores/db/"],
+  "lru-cache": ["origin/"],
   ioredis: ["origin/stores/cache/"],
   "@aws-sdk/client-s3": ["origin/stores/"],
   "@aws-sdk/lib-storage": ["origin/stores/"],
@@ -53,6 +54,8 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
 
 /** Scripts that are processes of their own may have a state of their own; so may the Worker's isolate. */
 const OWN_STATE = ["edge/main.ts", "origin/launch/edge_keeper.ts", "origin/imaging/decoder_process.ts"];
+/** Finds a program that it runs, and imports nothing. */
+const MAY_RESOLVE = ["origin/launch/wrangler_command.ts"];
 const MAY_READ_ENVIRONMENT = ["origin/main.ts", "origin/cli.ts", "origin/launch/"];
 const TOP_ROOMS = new Set(["shared", "edge", "origin", "migrations", "test"]);
 
@@ -103,6 +106,7 @@ function relativeImport(house: House, path: string, room: string, { from }: Impo
 
 function library(path: string, room: string, from: string, at: string): string[] {
   const isTest = path.endsWith("_test.ts");
+  if (from === "node:process") return [`${at}: takes the process as the global it is, where it may`];
   if (from.startsWith("node:")) {
     const outside = (room === "shared" || room === "edge") && !isTest;
     return outside ? [`${at}: ${room} may not import ${from}`] : [];
@@ -115,9 +119,8 @@ function library(path: string, room: string, from: string, at: string): string[]
   if (name === "zod") return zod(room, from, at);
   if (room === "shared") return [`${at}: shared may not import ${name}`];
   const doors = Object.hasOwn(DOORS, name) ? DOORS[name] : undefined;
-  return !doors || doors.some((door) => path.startsWith(door))
-    ? []
-    : [`${at}: ${name} has its door in ${doors.join(", ")}`];
+  if (!doors) return [`${at}: ${name} has no door`];
+  return doors.some((door) => path.startsWith(door)) ? [] : [`${at}: ${name} has its door in ${doors.join(", ")}`];
 }
 
 /** The small zod in what the Worker is bundled of, the whole one elsewhere. */
@@ -150,9 +153,11 @@ function manners(path: string, text: string): string[] {
       "has a collection at the top of the module",
     ),
     ...say(
-      path.startsWith("shared/") && !isTest && /\bDate\s*\.\s*now\b|\bnew\s+Date\s*\(\s*\)/.test(code),
+      path.startsWith("shared/") && !isTest && /\bDate\s*\.\s*now\b|\bnew\s+Date\s*\(\s*\)|\bperformance\b/.test(code),
       "has a clock of its own",
     ),
+    ...say(path.startsWith("shared/") && !isTest && /\bMath\s*\.\s*random\b/.test(code), "draws lots of its own"),
+    ...say(/\brequire\s*\(|\bcreateRequire\b/.test(code) && !MAY_RESOLVE.includes(path), "imports behind our back"),
   ];
 }
 

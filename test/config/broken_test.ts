@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -219,6 +219,19 @@ describe("ConfigError", () => {
 describe("a configuration that is not there", () => {
   test("is said plainly", async () => {
     await assert.rejects(loadConfig("/nowhere/media-repo.yaml"), /\/nowhere\/media-repo\.yaml: does not exist/);
+  });
+
+  test("nor may a file of a folder lead nowhere: a homeserver would be missing", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "mxcdn-config-"));
+    try {
+      await writeFile(join(folder, "a.yaml"), HOMESERVERS);
+      await symlink("nowhere.yaml", join(folder, "b.yaml"));
+      await assert.rejects(loadConfig(folder), /b\.yaml: cannot be read \(it leads nowhere\)/);
+      await assert.rejects(loadConfig(join(folder, "b.yaml")), /b\.yaml: cannot be read/);
+      await assert.rejects(loadConfig(join(folder, "a.yaml", "c.yaml")), ConfigError);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   test("so is an empty folder", async () => {

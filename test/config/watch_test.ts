@@ -4,13 +4,15 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { fingerprint } from "../../origin/config/fingerprint.ts";
 import { loadConfig } from "../../origin/config/load.ts";
 import type { Config } from "../../origin/config/schema.ts";
-import { fingerprint, watchConfig } from "../../origin/config/watch.ts";
+import { watchConfig } from "../../origin/config/watch.ts";
+import { replaceFile } from "../support/files.ts";
 
 const text = (port: number) => `homeservers: [{name: example.org, csApi: "http://synapse"}]\nrepo: {port: ${port}}\n`;
 
-describe("watching a configuration", { timeout: 20_000 }, () => {
+describe("watching a configuration", { timeout: 60_000 }, () => {
   let folder = "";
   let closers: (() => void)[] = [];
 
@@ -23,19 +25,24 @@ describe("watching a configuration", { timeout: 20_000 }, () => {
     await rm(folder, { recursive: true });
   });
 
-  async function watching(path: string, since?: string) {
+  async function watching(path: string, since?: string, takeOver: () => void = () => undefined) {
     const events = new EventEmitter();
     const seen: string[] = [];
     const watch = await watchConfig(path, {
       known: since ?? (await fingerprint(path)),
       load: () => loadConfig(path),
       onChange: ({ config }) => {
+        takeOver();
         seen.push(`port ${config.repo.port}`);
         events.emit("changed", config);
       },
       onBroken: (error) => {
         seen.push("broken");
         events.emit("broken", error);
+      },
+      onFailed: (error) => {
+        seen.push(`failed: ${error.message}`);
+        events.emit("failed", error);
       },
       settleMs: 20,
       pollMs: 50,
@@ -103,23 +110,61 @@ describe("watching a configuration", { timeout: 20_000 }, () => {
     await writeFile(file, text(1));
     const { events, changed, seen } = await watching(file);
     const broken = once(events, "broken");
-    await writeFile(file, "repo: {port: many}\n");
+    await replaceFile(file, "repo: {port: many}\n");
     const [error] = (await broken) as [Error];
     assert.match(error.message, /repo\.port must be/);
     const good = changed();
-    await writeFile(file, text(3));
+    await replaceFile(file, text(3));
     await good;
     assert.deepEqual(seen, ["broken", "port 3"]);
+  });
+
+  test("tries a change again that could not be taken over, and says so once", async () => {
+    const file = join(folder, "c.yaml");
+    await writeFile(file, text(1));
+    let tries = 0;
+    const { changed, seen } = await watching(file, undefined, () => {
+      tries += 1;
+      if (tries < 4) throw new Error("away");
+    });
+    const good = changed();
+    await replaceFile(file, text(2));
+    await good;
+    assert.deepEqual(seen, ["failed: away", "port 2"]);
+  });
+
+  test("after one that could not be taken over, what held before is a change too", async () => {
+    const file = join(folder, "c.yaml");
+    await writeFile(file, text(1));
+    let away = true;
+    const { events, changed } = await watching(file, undefined, () => {
+      if (away) throw new Error("away");
+    });
+    const failed = once(events, "failed");
+    await replaceFile(file, text(2));
+    await failed;
+    const good = changed();
+    await replaceFile(file, text(1));
+    away = false;
+    assert.equal((await good).repo.port, 1);
+  });
+
+  test("tells of a signing key that was written anew, or is there at last", async () => {
+    const [file, key] = [join(folder, "c.yaml"), join(folder, "keys")];
+    const named = text(1).replace("}]", `, signingKeyPath: "${key}"}]`);
+    await writeFile(file, named);
+    const { changed } = await watching(file);
+    for (const content of ["one", "two"]) await Promise.all([changed(), writeFile(key, content)]);
   });
 
   test("is silent when a file is written with what it held before", async () => {
     const file = join(folder, "c.yaml");
     await writeFile(file, text(1));
     const { changed, seen } = await watching(file);
-    await writeFile(file, text(1));
+    await replaceFile(file, text(1));
     await new Promise((resolve) => setTimeout(resolve, 150));
     const good = changed();
-    await writeFile(file, text(2));
+    await replaceFile(file, text(2));
     await good;
     assert.deepEqual(seen, ["port 2"]);
   });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,10 +7,14 @@ import { before, describe, test } from "node:test";
 import { buildApp } from "../../origin/app.ts";
 import { runOrigin } from "../../origin/launch/run_origin.ts";
 import { makeLog, silentLog } from "../../origin/platform/log.ts";
+import { putPglite } from "../support/database.ts";
+import { listFiles, replaceFile } from "../support/files.ts";
 import { startHomeserver } from "../support/homeserver.ts";
 import { type Asking, type Heard, jsonOf } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
-import { accountsOf, adminOf, askHost, type Deployment, startDeployment, untilEdgeForgets, userOf } from "./stage.ts";
+import { until } from "../support/until.ts";
+import { untilEdgeForgets } from "../support/until_revoked.ts";
+import { accountsOf, adminOf, askHost, type Deployment, startDeployment, userOf } from "./stage.ts";
 
 /** A configuration that changes while we run. */
 
@@ -102,10 +106,11 @@ accessTokens:
 
   test("limits are those of the new configuration; an upload that is under way ends by the old ones", async () => {
     const { origin } = deployment.stack.tiers;
-    const slow = beginUpload(origin, A, 4_000);
-    await slow.begun;
+    const finish = beginUpload(origin, A, 4_000);
+    const staged = async () => (await listFiles(deployment.stack.origin.folder)).some((file) => file.endsWith(".part"));
+    await until(staged, "the upload has not begun");
     await deployment.reconfigure((yaml) => yaml.replace("maxBytes: 5000", "maxBytes: 1000"));
-    assert.equal(await slow.finish(), 200);
+    assert.equal(await finish(), 200);
     await atBoth(deployment, async (base) => {
       assert.equal((await send(base, A, "x".repeat(1001))).status, 413);
       const told = await get(base, A, CONFIG, { token: userOf(A) });
@@ -130,12 +135,33 @@ accessTokens:
     assert.equal((await get(origin, B, CONFIG, { token: userOf(B) })).status, 200);
   });
 
+  test("a datastore that is to lie elsewhere stays where it is, and the log says that a restart is needed", async () => {
+    const { origin } = deployment.stack.tiers;
+    const { id } = await send(origin, A);
+    said.length = 0;
+    await deployment.reconfigure((yaml) => yaml.replace(/(opts: \{ path: "[^"]+)"/, '$1-elsewhere"'));
+    assert.match(said.filter((line) => line.includes("restart")).join(""), /"keys":\["datastores\.files\.opts"\]/);
+    assert.equal((await get(origin, A, download(id), { token: userOf(A) })).status, 200);
+    await deployment.reconfigure((yaml) => yaml);
+  });
+
+  test("one that cannot hold, because a signing key is missing, changes nothing", async () => {
+    const { origin } = deployment.stack.tiers;
+    const change = (yaml: string) =>
+      yaml
+        .replace('"name":"a.example"', '"signingKeyPath":"/nowhere/a.key","name":"a.example"')
+        .replace("5000", "4000");
+    await assert.rejects(deployment.reconfigure(change), /a\.example/);
+    const told = await get(origin, A, CONFIG, { token: userOf(A) });
+    assert.deepEqual(jsonOf(told), { "m.upload.size": 5000 });
+  });
+
   test("what needs a restart is said in the log, and does not hold yet", async () => {
     const { id } = await send(deployment.stack.tiers.origin, A);
     said.length = 0;
     await deployment.reconfigure((yaml) => yaml.replace(/hopSecret: .*/, `hopSecret: ${"another-secret-".repeat(4)}`));
     const [warning = ""] = said.filter((line) => line.includes("restart"));
-    assert.match(warning, /"sections":\["edge"\]/);
+    assert.match(warning, /"keys":\["edge\.hopSecret"\]/);
     assert.doesNotMatch(said.join(""), /another-secret/);
     await atBoth(deployment, async (base) => {
       assert.equal((await get(base, A, download(id), { token: userOf(A) })).status, 200);
@@ -144,9 +170,8 @@ accessTokens:
   });
 });
 
-/** An upload whose second half is sent when `finish` is called. */
+/** An upload whose second half is sent when the returned function is called. */
 function beginUpload(base: string, host: string, length: number) {
-  const begun = Promise.withResolvers<void>();
   const answered = Promise.withResolvers<number>();
   const headers = { host, authorization: `Bearer ${userOf(host)}`, "content-length": String(length) };
   const sending = request(`${base}/_matrix/media/v3/upload`, { method: "POST", headers, agent: false }, (response) => {
@@ -154,14 +179,10 @@ function beginUpload(base: string, host: string, length: number) {
     answered.resolve(response.statusCode ?? 0);
   });
   sending.on("error", answered.reject);
-  // By then the origin has judged the token, and waits for the rest.
-  sending.write("x".repeat(length / 2), () => setTimeout(begun.resolve, 200));
-  return {
-    begun: begun.promise,
-    finish: () => {
-      sending.end("x".repeat(length / 2));
-      return answered.promise;
-    },
+  sending.write("x".repeat(length / 2));
+  return () => {
+    sending.end("x".repeat(length / 2));
+    return answered.promise;
   };
 }
 
@@ -180,7 +201,8 @@ repo: { bindAddress: 127.0.0.1, port: 0 }
 database: { folder: "${folder}/db" }
 datastores: [{ id: files, type: file, forKinds: [all], opts: { path: "${folder}/media" } }]
 ${more}`;
-    await writeFile(file, text([A, "other.example"]));
+    await putPglite(join(folder, "db"));
+    await replaceFile(file, text([A, "other.example"]));
     const lines: string[] = [];
     const warnings: string[] = [];
     const stop = new AbortController();
@@ -203,32 +225,40 @@ ${more}`;
       stop.abort();
       await ended;
     });
-    const url = await heardOf(() => lines.map((line) => /answers at (http:\S+)/.exec(line)?.[1]).find(Boolean));
+    const url = await until(
+      () => lines.map((line) => /answers at (http:\S+)/.exec(line)?.[1]).find(Boolean),
+      "it did not start",
+    );
     const status = async (host: string, token: string) => (await askHost(url, host, CONFIG, { token })).status;
     assert.deepEqual([await status(A, userOf(A)), await status(B, userOf(B))], [200, 404]);
     warnings.length = 0;
 
-    await writeFile(file, text([A, B], "uploads: { maxBytes: many }\n"));
-    const error = await heardOf(() => warnings.find((line) => line.includes("not used")));
+    await replaceFile(file, text([A, B], "uploads: { maxBytes: many }\n"));
+    const error = await until(
+      () => warnings.find((line) => line.includes("not used")),
+      "the broken file was not refused",
+    );
     assert.match(error, /media-repo\.yaml/);
     assert.match(error, /uploads\.maxBytes/);
     assert.deepEqual([await status(A, userOf(A)), await status(B, userOf(B))], [200, 404]);
     assert.equal(warnings.length, 1, warnings.join("\n"));
 
-    await writeFile(file, text([A, B], "uploads: { maxBytes: 700 }\n"));
-    await heardOf(() => lines.find((line) => line.includes("holds now")));
+    await replaceFile(file, text([A, B], "uploads: { maxBytes: 700 }\n"));
+    await until(() => lines.find((line) => line.includes("holds now")), "the mended file does not hold");
     assert.deepEqual([await status(A, userOf(A)), await status(B, userOf(B))], [200, 200]);
     const told: Heard = await askHost(url, B, CONFIG, { token: adminOf(B) });
     assert.deepEqual(jsonOf(told), { "m.upload.size": 700 });
+
+    for (const size of [800, 900]) {
+      lines.length = 0;
+      await replaceFile(
+        file,
+        text([A, B], `uploads: { maxBytes: ${size} }\nbogus: 1\nthumbnails: { maxPixels: ${size} }\n`),
+      );
+      const holds = await until(() => lines.find((line) => line.includes("holds now")), "the change does not hold");
+      assert.match(holds, /but for thumbnails\.maxPixels: that needs a restart/);
+    }
+    const bogus = warnings.filter((line) => line.includes("bogus"));
+    assert.equal(bogus.length, 1, "a warning is said when it is new");
   });
 });
-
-/** What `find` finds, as soon as it does. */
-async function heardOf(find: () => string | undefined): Promise<string> {
-  for (const deadline = Date.now() + 15_000; ; ) {
-    const found = find();
-    if (found !== undefined) return found;
-    assert.ok(Date.now() < deadline, "nothing was heard");
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-}

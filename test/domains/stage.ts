@@ -68,8 +68,3 @@ export async function startDeployment(
 export function askHost(base: string, host: string, path: string, asking: Asking = {}): Promise<Heard> {
   return ask(base, path, { ...asking, headers: { host, ...asking.headers } });
 }
-
-/** What the edge has read it may show for two seconds. */
-export function untilEdgeForgets(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 2_050));
-}

@@ -2,13 +2,15 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { type Heard, jsonOf } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
-import { adminOf, askHost, type Deployment, startDeployment, untilEdgeForgets, userOf } from "./stage.ts";
+import { untilEdgeForgets } from "../support/until_revoked.ts";
+import { adminOf, askHost, type Deployment, startDeployment, userOf } from "./stage.ts";
 
 /** Homeservers of one deployment do not see each other's tokens, and their media are told apart by the server name. */
 
 const A = "a.example";
 const B = "b.example";
 const SERVICE = "token_of_the_service_of_a";
+const ROOT = `@root:${A}`;
 const CONFIG = "/_matrix/client/v1/media/config";
 const lifetime = lifetimeOfSuite();
 let deployment: Deployment;
@@ -16,6 +18,7 @@ let drawn: string | undefined;
 
 before(async () => {
   deployment = await startDeployment(lifetime, [A, B], {
+    yaml: `admins: ["${ROOT}"]\n`,
     files: [
       {
         name: "a.yaml",
@@ -137,6 +140,29 @@ for (const tier of ["origin", "edge"] as const) {
         });
       assert.equal((await fill(B)).status, 404);
       assert.equal((await fill(A)).status, 200);
+    });
+
+    test("a homeserver that says whose token it is cannot say that it is a user of the other", async () => {
+      const id = await send(A, userOf(A), "words of a ".repeat(50));
+      for (const [name, userId] of [
+        ["root", ROOT],
+        ["user", `@user:${A}`],
+      ]) {
+        const token = `forged_${name}_${tier}`;
+        deployment.homeservers[B]?.accounts.set(token, { user_id: String(userId), admin: true });
+        const asked = [
+          await remove(B, token, id),
+          await askHost(base(), B, download(id), { token }),
+          await askHost(base(), B, "/_matrix/media/v3/upload", { method: "POST", token, body: "words ".repeat(50) }),
+        ];
+        for (const heard of asked) {
+          assert.equal(heard.status, 503, heard.body.toString());
+          assert.equal(jsonOf(heard).errcode, "M_UNKNOWN");
+          assert.match(heard.headers["retry-after"] ?? "", /^[0-9]+$/);
+        }
+      }
+      assert.equal((await askHost(base(), A, download(id), { token: userOf(A) })).status, 200);
+      assert.equal((await askHost(base(), B, download(id), { token: userOf(B) })).status, 200);
     });
 
     test("a logout at one ends no session at the other", async () => {

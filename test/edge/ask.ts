@@ -16,7 +16,7 @@ export interface AskOptions {
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>;
 }
 
-/** One request, with nothing added to it and nothing decoded in its answer. Fails after 20 s: no test may hang. */
+/** One request, with nothing added to it and nothing decoded in its answer. Fails after 60 s of silence: no test may hang. */
 export async function ask(base: string, path: string, options: AskOptions = {}): Promise<Asked> {
   const headers = { ...(options.token ? { authorization: `Bearer ${options.token}` } : {}), ...options.headers };
   return await new Promise((resolve, reject) => {
@@ -31,7 +31,7 @@ export async function ask(base: string, path: string, options: AskOptions = {}):
         resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body, json });
       });
     });
-    sent.setTimeout(20_000, () => sent.destroy(new Error(`no answer to ${path}`)));
+    sent.setTimeout(60_000, () => sent.destroy(new Error(`no answer to ${path}`)));
     sent.on("error", reject);
     void write(sent, options.body).catch(reject);
   });

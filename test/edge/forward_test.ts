@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, test } from "node:test";
-import { type Asked, ask } from "./ask.ts";
+import { ask } from "./ask.ts";
 import { openStage, type Stage, TOKEN, v1 } from "./stage.ts";
 
 let stage: Stage;
@@ -13,10 +13,10 @@ after(() => stage.close());
 const received = () => stage.origin.received.at(-1);
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let waited = 0; !condition() && waited < 10_000; waited += 10) {
+  for (let waited = 0; !condition() && waited < 60_000; waited += 10) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  assert.ok(condition(), "it did not happen within 10 s");
+  assert.ok(condition(), "it did not happen within 60 s");
 }
 
 test("an upload of 20 MB reaches the origin byte for byte, with its length, and while it is still being sent", async () => {
@@ -86,6 +86,7 @@ test("the hop is signed by us; whatever a client writes into its headers is not 
     "x-real-ip": "203.0.113.1",
     "true-client-ip": "203.0.113.1",
     "cf-connecting-ip": "203.0.113.1",
+    connection: "mxcdn-hop, x-forwarded-host",
     "x-harmless": "kept",
   };
   await ask(stage.edge.url, "/_matrix/media/v3/config", { headers: { ...forged, host: "media.example:8443" } });
@@ -98,6 +99,11 @@ test("the hop is signed by us; whatever a client writes into its headers is not 
   for (const name of ["forwarded", "x-real-ip", "true-client-ip", "x-forwarded-proto", "cf-connecting-ip"]) {
     assert.equal(headers?.[name], undefined, name);
   }
+  assert.doesNotMatch(
+    headers?.connection ?? "",
+    /mxcdn|forwarded/,
+    "a proxy on the way would drop what is named there",
+  );
 });
 
 test("the address in CF-Connecting-IP is the client's only where the configuration says so", async () => {
@@ -110,73 +116,6 @@ test("the address in CF-Connecting-IP is the client's only where the configurati
   } finally {
     await trusting.close();
   }
-});
-
-test("targets arrive as they were sent, in the request and in the signed hop", async () => {
-  const targets = [
-    "/",
-    "//x//y",
-    "/a%2Fb%00?x=%2e%2e/../b&y=%zz[]{}|\\^`",
-    "/a'b;..;/:@!$&()*+,=~?",
-    "/a|b?q='<>\"",
-    "/_matrix/client/v1/media/preview_url?url=https%3A%2F%2Fx.example%2F%3Fa%3Db%26c",
-  ];
-  for (const target of targets) {
-    assert.equal((await rawGet(target)).status, 404, target);
-    assert.equal(received()?.hop?.target, target);
-    assert.equal(received()?.url.split("?")[0], target.split("?")[0], "the path is signed as it is sent");
-  }
-});
-
-test("characters that no URL may hold are percent-encoded, alike in the request and in the hop", async () => {
-  await rawGet("/a{b}<\u00e9>?n=\u00e9");
-  assert.equal(received()?.url, "/a%7Bb%7D%3C%C3%A9%3E?n=%C3%A9");
-  assert.equal(received()?.hop?.target, "/a%7Bb%7D%3C%C3%A9%3E?n=%C3%A9");
-});
-
-test("a path that the URL standard would rewrite never leaves the edge", async () => {
-  const seen = stage.origin.received.length;
-  for (const target of ["/a/%2e%2e/b", "/a/.%2E/b", "/a/%2e", "/a\\b"]) {
-    const answer = await rawGet(target);
-    assert.equal(answer.status, 404, target);
-    assert.equal(answer.json().errcode, "M_UNRECOGNIZED", target);
-  }
-  assert.equal(stage.origin.received.length, seen);
-});
-
-test("the paths between the tiers are no client's, however they are written", async () => {
-  const seen = stage.origin.received.length;
-  for (const target of ["/_mxcdn/v1/verdict", "//_mxcdn/v1/verdict", "/%5fmxcdn/v1/verdict", "/_MXCDN/v1/verdict"]) {
-    const answer = await ask(stage.edge.url, target, { method: "POST", token: TOKEN });
-    assert.equal(answer.status, 404, target);
-    assert.equal(answer.json().errcode, "M_UNRECOGNIZED");
-  }
-  assert.equal(stage.origin.received.length, seen);
-});
-
-test("OPTIONS is answered at the edge, for every path", async () => {
-  const seen = stage.origin.received.length;
-  for (const path of [v1("x"), "/_matrix/media/v3/upload", "/anything"]) {
-    const answer = await ask(stage.edge.url, path, { method: "OPTIONS", headers: { origin: "https://app.example" } });
-    assert.equal(answer.status, 204);
-    assert.equal(answer.headers["access-control-allow-origin"], "*");
-    assert.match(answer.headers["access-control-allow-headers"] ?? "", /Authorization/);
-  }
-  assert.equal(stage.origin.received.length, seen);
-});
-
-test("unknown paths and methods are answered by the origin; what HTTP has no use for, by the edge", async () => {
-  const unknown = await ask(stage.edge.url, "/unknown");
-  assert.equal(unknown.status, 404);
-  assert.match(String(unknown.json().error), /Unrecognized request: \/unknown/);
-  assert.equal(unknown.headers["cache-status"], "mxcdn-edge; fwd=bypass");
-  const patched = await ask(stage.edge.url, v1("x"), { method: "PATCH", token: TOKEN });
-  assert.equal(patched.headers["cache-status"], "mxcdn-edge; fwd=method");
-  const traced = await ask(stage.edge.url, "/unknown", { method: "TRACE" });
-  assert.equal(traced.status, 405);
-  const long = await ask(stage.edge.url, `/unknown?${"x".repeat(20_000)}`);
-  assert.equal(long.status, 414);
-  assert.equal(long.json().errcode, "M_UNKNOWN");
 });
 
 test("a redirect of the origin is the client's to follow", async () => {
@@ -217,8 +156,3 @@ test("what caches further in say of themselves is kept in front of what we say",
   const answer = await ask(stage.edge.url, "/cached");
   assert.equal(answer.headers["cache-status"], "inner; hit, mxcdn-edge; fwd=bypass");
 });
-
-/** A GET whose target is written as these characters in UTF-8, unescaped. */
-async function rawGet(target: string): Promise<Asked> {
-  return await ask(stage.edge.url, Buffer.from(target).toString("latin1"));
-}

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { HOP_PATHS } from "../../shared/hop_paths.ts";
 import { type Hop, verifyHop } from "../../shared/hop_signature.ts";
-import type { LiveVerdict } from "../../shared/verdict.ts";
+import type { ServedDomain } from "../../shared/served_domain.ts";
+import type { LiveVerdict, VerdictScope } from "../../shared/verdict.ts";
 
 /** One request as it reached the origin. */
 export interface Received {
@@ -17,10 +19,13 @@ export interface Received {
 
 type Reply = (request: Received, response: ServerResponse) => void | Promise<void>;
 
-/** The answer to a question for a verdict: a "yes" of one of the two scopes, or a refusal. */
+/** The answer to a question for a verdict: a "yes", or a refusal. */
 export type VerdictReply =
-  | { readonly scope: "bucket" | "memory"; readonly verdict: Partial<LiveVerdict>; readonly afterMs?: number }
+  | { readonly scope: VerdictScope; readonly verdict: Partial<LiveVerdict>; readonly afterMs?: number }
   | { readonly status: number; readonly body: unknown; readonly headers?: Record<string, string> };
+
+/** The answer to a question for a domain: whose the host is, or a refusal. */
+export type DomainReply = Partial<ServedDomain> | { readonly status: number; readonly body: unknown };
 
 /** As much of an origin as the edge can see, over real HTTP. The edge's own tests use it to say what the origin says. */
 export interface OriginDouble {
@@ -31,6 +36,8 @@ export interface OriginDouble {
   readonly begun: string[];
   /** By token. Others are refused with 401. */
   readonly verdicts: Map<string, VerdictReply>;
+  /** By host. Others belong to `example.org`, where {@link POLICY} holds. */
+  readonly domains: Map<string, DomainReply>;
   /** How often a verdict was asked for, by token. */
   verdictsAsked(token: string): number;
   /** How often a path (with its query) was asked for. */
@@ -41,6 +48,9 @@ export interface OriginDouble {
   on(path: string, reply: Reply): void;
   close(): Promise<void>;
 }
+
+/** As at the origin. */
+const MAX_HEADER_BYTES = 128 * 1024;
 
 export const HOP_SECRET = "a secret of both tiers";
 
@@ -68,10 +78,11 @@ export function liveVerdict(how: Partial<LiveVerdict> = {}): LiveVerdict {
 export async function startOriginDouble(): Promise<OriginDouble> {
   const received: Received[] = [];
   const verdicts = new Map<string, VerdictReply>();
+  const domains = new Map<string, DomainReply>();
   const begun: string[] = [];
   const replies = new Map<string, Reply>();
   const refusals = new Map<string, { status: number; body: unknown }>();
-  const server = createServer((request, response) => {
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
     void answer(request, response).catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -88,8 +99,20 @@ export async function startOriginDouble(): Promise<OriginDouble> {
     const seen = await receive(request);
     received.push(seen);
     const path = seen.url.split("?", 1)[0] ?? "/";
-    const reply = replies.get(path) ?? (path === "/_mxcdn/v1/verdict" && seen.hop ? replyVerdict : replyUnknown);
+    const reply = replies.get(path) ?? (seen.hop ? questions.get(path) : undefined) ?? replyUnknown;
     await reply(seen, response);
+  }
+
+  const questions = new Map<string, Reply>([
+    [HOP_PATHS.verdict, replyVerdict],
+    [HOP_PATHS.domain, replyDomain],
+  ]);
+
+  function replyDomain({ hop }: Received, response: ServerResponse): void {
+    const reply = domains.get(hop?.host ?? "") ?? {};
+    const refused = "status" in reply;
+    response.writeHead(refused ? reply.status : 200, { "content-type": "application/json" });
+    response.end(JSON.stringify(refused ? reply.body : { v: 1, server_name: "example.org", policy: POLICY, ...reply }));
   }
 
   async function replyVerdict(seen: Received, response: ServerResponse): Promise<void> {
@@ -112,6 +135,7 @@ export async function startOriginDouble(): Promise<OriginDouble> {
     received,
     begun,
     verdicts,
+    domains,
     verdictsAsked: (token) => received.filter((one) => one.url.startsWith("/_mxcdn/") && tokenOf(one) === token).length,
     asked: (path) => received.filter((one) => one.url === path).length,
     refuseEarly: (path, status, body) => void refusals.set(path, { status, body }),
@@ -133,7 +157,8 @@ async function receive(request: IncomingMessage): Promise<Received> {
   const method = request.method ?? "";
   const { headers } = request;
   const header = (name: string) => headers[name] as string | undefined;
-  const hop = await verifyHop(HOP_SECRET, method, header, Date.now());
+  const proven = await verifyHop(HOP_SECRET, method, header, Date.now());
+  const hop = typeof proven === "string" ? undefined : proven;
   const hash = createHash("sha256");
   let bodyBytes = 0;
   for await (const chunk of request) {

@@ -70,6 +70,10 @@ test("over S3, an absent object is a miss and an error of the store is none", as
   const path = `/_matrix/client/v1/media/thumbnail/${SERVER}/half?width=32&height=32&method=crop`;
   const broken = await ask(edge.url, path, { token: TOKEN });
   assert.equal(broken.headers["cache-status"], "mxcdn-edge; fwd=bypass; detail=store-error");
+  const { body = "" } = await publishTo(store.bucket, { mediaId: "bodiless", bytes: Buffer.from("no bytes") });
+  proxy.broken.add(body);
+  const bodiless = await ask(edge.url, v1("bodiless"), { token: TOKEN });
+  assert.equal(bodiless.headers["cache-status"], "mxcdn-edge; fwd=miss; detail=store-error");
 });
 
 /** Passes everything on untouched (the signature covers the Host), counts, and answers 500 for what is `broken`. */

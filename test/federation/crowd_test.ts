@@ -6,7 +6,7 @@ import { ask, type Heard, upload } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
 import { makePhoto } from "../support/pictures.ts";
 import { LOOPBACK_FEDERATION, makeOwnKey, makeRemoteWorld } from "../support/remote_server.ts";
-import { openStage, SERVER, userToken } from "./stage.ts";
+import { openStage, SERVER, until, userToken } from "./stage.ts";
 
 const DOWNLOAD = "/_matrix/federation/v1/media/download/";
 const skip = databaseKinds().find((kind) => kind.name === "postgres")?.skip ?? false;
@@ -23,9 +23,9 @@ describe("many who want the same at once", () => {
     assert.ok(allOk(heard), heard.map(({ status }) => status).join());
     assert.ok(heard.every(({ body }) => body.equals(bytes)));
     assert.equal(remote.asked(DOWNLOAD), 1);
+    // The last of them has its bytes a moment before the media is recorded.
+    await until(async () => (await origin.app.db.query("SELECT FROM remote_fetches")).rows.length === 0);
     assert.equal((await rows()).length, 1);
-    const { rows: left } = await origin.app.db.query("SELECT * FROM remote_fetches");
-    assert.deepEqual(left, []);
   });
 
   test("50 users asking two processes: one fetch, one row, no error, 10 of 10 times", { skip }, async (t) => {
@@ -35,14 +35,16 @@ describe("many who want the same at once", () => {
       for (const close of closers.reverse()) await close();
     });
     const lifetime = { after: (close: () => unknown) => void closers.push(close) };
-    const one = await openStage(lifetime, { users: 50, postgres: database.url });
+    // Whoever is not told of the end of a fetch looks for himself when this test is long over.
+    const overrides = { recheckMs: 3_600_000 };
+    const one = await openStage(lifetime, { users: 50, postgres: database.url, overrides });
     const key = await makeOwnKey(lifetime);
     one.remote.known.clear();
     const other = await startOrigin(lifetime, {
       homeservers: { [SERVER]: one.homeserver.url },
       yaml: `federation: ${LOOPBACK_FEDERATION}\n`,
       files: [key.configure(SERVER)],
-      overrides: { outboundCa: one.world.authority.ca },
+      overrides: { ...overrides, outboundCa: one.world.authority.ca },
       postgres: database.url,
       folder: one.origin.folder,
     });
@@ -51,7 +53,6 @@ describe("many who want the same at once", () => {
       const bytes = Buffer.alloc(200_000 + round, `wanted in round ${round} `);
       one.remote.media.set(id, { bytes });
       const urls = [one.url, other.url];
-      const start = performance.now();
       const heard = await Promise.all(
         Array.from({ length: 50 }, (_, which) =>
           ask(urls[which % 2] ?? "", one.path(id), { token: userToken(which + 1) }),
@@ -60,15 +61,12 @@ describe("many who want the same at once", () => {
       assert.ok(allOk(heard), heard.map(({ status, body }) => (status === 200 ? "" : `${status} ${body}`)).join());
       assert.ok(heard.every(({ body }) => body.equals(bytes)));
       assert.equal(one.remote.asked(DOWNLOAD + id), 1);
-      assert.ok(performance.now() - start < 1_900, "the other process was told, and did not look by itself");
     }
-    const missing = await Promise.all(
-      [one.url, other.url].map((url) => ask(url, one.path("none"), { token: userToken(1) })),
-    );
-    assert.deepEqual(
-      missing.map(({ status }) => status),
-      [404, 404],
-    );
+    const news = Promise.withResolvers<void>();
+    await other.app.db.listen("mxcdn_pulled", { onPayload: () => news.resolve(), onGap: () => undefined });
+    assert.equal((await ask(one.url, one.path("none"), { token: userToken(1) })).status, 404);
+    await news.promise;
+    assert.equal((await ask(other.url, one.path("none"), { token: userToken(1) })).status, 404);
     assert.equal(one.remote.asked(`${DOWNLOAD}none`), 1, "what failed for one process has failed for the other");
     assert.equal((await one.rows()).length, 10);
   });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { ask, jsonOf } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
+import { type Behaviour, json } from "../support/remote_server.ts";
 import { openStage, SERVER, type Stage, USER } from "./stage.ts";
 
 const lifetime = lifetimeOfSuite();
@@ -46,6 +47,42 @@ test("a server that cannot be reached is told with the reason", async () => {
   assert.equal(told.versions_response, null);
   const [target] = told.targets as { ok: boolean; error: string }[];
   assert.match(target?.error ?? "", /^connect: .*ECONNREFUSED/);
+});
+
+test("what failed for others does not show in it, nor what fails in it for others", async () => {
+  const nowMs = Date.now();
+  const strict = await openStage(lifetime, {
+    overrides: { clock: () => nowMs },
+    federation: "{ allowedNetworks: [127.0.0.0/8], disallowedNetworks: [], backoffAt: 1 }",
+  });
+  const { remote } = strict;
+  const test = async () => jsonOf(await ask(strict.url, path(remote.name), { token: ADMIN }));
+  const down: Behaviour = (_, response) => void response.writeHead(502, { "content-type": "text/html" }).end("down");
+  remote.media.set("there", { bytes: Buffer.from("media") });
+  remote.instead.set("/", down);
+  assert.equal((await test()).reachable, false);
+  remote.instead.clear();
+  assert.equal((await strict.get("there")).status, 200);
+  remote.instead.set("/", down);
+  assert.equal((await strict.get("another")).status, 502);
+  remote.instead.clear();
+  const asked = remote.listener.asked.length;
+  assert.equal((await strict.get("third")).status, 502);
+  assert.equal(remote.listener.asked.length, asked, "it is left alone");
+  const told = await test();
+  assert.deepEqual((told.server_keys as { key_ids: string[] }).key_ids, [remote.keyId]);
+  assert.equal((told.our_key as { accepted: boolean }).accepted, true);
+});
+
+test("a server without the endpoint has shown nothing of our key", async () => {
+  const old = await stage.world.start();
+  old.instead.set("/_matrix/federation/v1/media", (_, response) => {
+    json(response, 404, { errcode: "M_UNRECOGNIZED", error: "?" });
+  });
+  const told = jsonOf(await ask(stage.url, path(old.name), { token: ADMIN }));
+  const { accepted, answer } = told.our_key as { accepted: boolean; answer: string };
+  assert.equal(accepted, false);
+  assert.match(answer, /^404 .*M_UNRECOGNIZED/);
 });
 
 test("nobody but administrators of the repository may ask, and only for server names", async () => {

@@ -8,12 +8,17 @@ import { signRequest } from "../../shared/x_matrix.ts";
 import { POLICY } from "../edge/origin_double.ts";
 import { openStage, SERVER, type Stage } from "../edge/stage.ts";
 import { ask, jsonOf } from "../support/http.ts";
+import { untilEdgeForgets } from "../support/until_revoked.ts";
+import { openStream, until } from "./stage.ts";
 
 const { privateKey, publicKey } = await importSeed(new Uint8Array(randomBytes(32)));
 const PEER = "peer.example:8448";
 const KEY_ID = "ed25519:k";
 const V1 = "/_matrix/federation/v1/media";
 const HOUR_MS = 3_600_000;
+/** As large as a body may be that is read once for many. */
+const SHARED = 8 * 1_048_576;
+const TOMBSTONE = JSON.stringify({ v: 1, gen: 9, gone: true, at: 1 });
 let stage: Stage;
 
 before(async () => {
@@ -34,7 +39,7 @@ const putKey = (changes: object = {}, at = signingKeyKey(PEER, KEY_ID)) =>
       server_name: PEER,
       key_id: KEY_ID,
       key: publicKey,
-      valid_until: Date.now() + HOUR_MS,
+      exp: Date.now() + HOUR_MS,
       ...changes,
     }),
   );
@@ -44,7 +49,6 @@ const putDomain = (changes: object = {}) =>
     JSON.stringify({ v: 1, gen: 1, server_name: SERVER, policy: POLICY, exp: Date.now() + HOUR_MS, ...changes }),
   );
 /** What the edge has read is believed for two seconds. */
-const forgotten = () => new Promise((resolve) => setTimeout(resolve, 2_050));
 
 const sign = (uri: string, how: { origin?: string; destination?: string; keyId?: string } = {}) =>
   signRequest(
@@ -68,8 +72,8 @@ test("media of the bucket is wrapped without asking the origin, large or small o
   for (const [mediaId, size] of [
     ["empty", 0],
     ["tiny", 5],
-    ["small", 1_048_576],
-    ["large", 1_048_577],
+    ["shared", SHARED],
+    ["large", SHARED + 1],
     ["huge", 30_000_000],
   ] as const) {
     const bytes = randomBytes(size);
@@ -81,6 +85,62 @@ test("media of the bucket is wrapped without asking the origin, large or small o
     assert.ok(heard.body.subarray(tail + 4, tail + 4 + size).equals(bytes), mediaId);
     assert.equal(stage.origin.asked(`${V1}/download/${mediaId}`), 0);
   }
+});
+
+/** Begins to ask, and takes nothing of the body until it leaves. */
+const openSlow = async (uri: string) =>
+  await openStream(stage.edge.url, uri, { authorization: await sign(uri), paused: true });
+
+/** How often a body was read from the bucket while this was done. */
+async function readsOf({ body = "" }: LiveDescriptor, work: () => Promise<unknown>): Promise<number> {
+  const before = (await stage.edge.bucketReads())[body] ?? 0;
+  await work();
+  return ((await stage.edge.bucketReads())[body] ?? 0) - before;
+}
+
+async function askMany(mediaId: string, bytes: Buffer, times: number): Promise<void> {
+  const heard = await Promise.all(Array.from({ length: times }, () => askSigned(`${V1}/download/${mediaId}`)));
+  for (const { status, body } of heard) {
+    assert.equal(status, 200);
+    assert.ok(body.includes(bytes), mediaId);
+  }
+}
+
+test("a body of 8 MiB is read once for all who want it, however slowly one of them takes it; a larger one by each", async () => {
+  for (const [mediaId, size, reads] of [
+    ["herd", SHARED, 1],
+    ["herd_large", SHARED + 1, 11],
+  ] as const) {
+    const bytes = randomBytes(size);
+    const descriptor = await stage.publish({ mediaId, bytes });
+    const wereRead = await readsOf(descriptor, async () => {
+      const slow = await openSlow(`${V1}/download/${mediaId}`);
+      await askMany(mediaId, bytes, 10);
+      slow.leave();
+    });
+    assert.equal(wereRead, reads, mediaId);
+  }
+});
+
+test("those who take large bodies slowly keep others from sharing for a while, never from reading", async () => {
+  const slow = [];
+  for (const name of ["one", "two", "three", "four"]) {
+    await stage.publish({ mediaId: name, bytes: randomBytes(SHARED) });
+    slow.push(await openSlow(`${V1}/download/${name}`));
+  }
+  const bytes = randomBytes(SHARED);
+  const fifth = await stage.publish({ mediaId: "fifth", bytes });
+  assert.equal(await readsOf(fifth, () => askMany("fifth", bytes, 3)), 3);
+  for (const one of slow) one.leave();
+  // Their places are free again once the edge has noticed.
+  await until(async () => {
+    const reads = await readsOf(fifth, async () => {
+      const held = await openSlow(`${V1}/download/fifth`);
+      await askMany("fifth", bytes, 2);
+      held.leave();
+    });
+    return reads <= 1;
+  });
 });
 
 test("frozen media is shown to servers, quarantined and erased media is not", async () => {
@@ -116,7 +176,8 @@ test("what the edge cannot judge by itself goes to the origin, never through", a
 test("a document that is broken, expired or lies in a wrong place proves nothing", async () => {
   await stage.publish({ mediaId: "there" });
   const spoilt: [string, () => Promise<unknown>][] = [
-    ["an expired key", () => putKey({ valid_until: Date.now() - 1 })],
+    ["an expired key", () => putKey({ exp: Date.now() - 1 })],
+    ["a key that was withdrawn", () => stage.edge.bucket.put(signingKeyKey(PEER, KEY_ID), TOMBSTONE)],
     ["a key of another server", () => putKey({ server_name: "other.example" })],
     ["a key of another id", () => putKey({ key_id: "ed25519:z" })],
     ["no key at all", () => putKey({ key: "AAAA" })],
@@ -127,13 +188,13 @@ test("a document that is broken, expired or lies in a wrong place proves nothing
   for (const [name, spoil] of spoilt) {
     await Promise.all([putKey(), putDomain()]);
     await spoil();
-    await forgotten();
+    await untilEdgeForgets();
     await isForwarded(`${V1}/download/there?${encodeURIComponent(name)}`);
   }
 });
 
 test("a signature that is wrong by a key that is known is refused here; a bucket that cannot be read decides nothing", async () => {
-  await forgotten();
+  await untilEdgeForgets();
   const uri = `${V1}/download/there`;
   const authorization = (await sign(uri)).replace(/sig="../, 'sig="AA');
   const asked = stage.origin.asked(uri);
@@ -141,7 +202,7 @@ test("a signature that is wrong by a key that is known is refused here; a bucket
   assert.equal(heard.status, 401);
   assert.equal(jsonOf(heard).errcode, "M_UNAUTHORIZED");
   assert.equal(stage.origin.asked(uri), asked);
-  await forgotten();
+  await untilEdgeForgets();
   await stage.edge.setBucketMood({ failing: true });
   try {
     const failed = await ask(stage.edge.url, uri, { headers: { authorization } });

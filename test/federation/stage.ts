@@ -94,10 +94,15 @@ export interface Stream {
   leave(): void;
 }
 
-/** Asks, and reads from the first byte on, without waiting for the last. `paused`: reads nothing. */
-export function openStream(url: string, path: string, options: { token: string; paused?: boolean }): Promise<Stream> {
+/** Who asks, by a token or a header of his own. `paused`: reads nothing. */
+export type StreamOptions = ({ readonly token: string } | { readonly authorization: string }) & {
+  readonly paused?: boolean;
+};
+
+/** Asks, and reads from the first byte on, without waiting for the last. */
+export function openStream(url: string, path: string, options: StreamOptions): Promise<Stream> {
   const { hostname, port } = new URL(url);
-  const headers = { authorization: `Bearer ${options.token}` };
+  const headers = { authorization: "token" in options ? `Bearer ${options.token}` : options.authorization };
   return new Promise((resolve, reject) => {
     const request = httpRequest({ hostname, port, path, headers, agent: false }, (response) => {
       response.setMaxListeners(0);
@@ -134,9 +139,9 @@ export function openStream(url: string, path: string, options: { token: string; 
   });
 }
 
-/** Waits until something is so, 10 seconds at most. */
+/** Waits until something is so, for half a minute at least. */
 export async function until(what: () => Promise<boolean> | boolean): Promise<void> {
-  for (let left = 1_000; !(await what()); left -= 1) {
+  for (let left = 3_000; !(await what()); left -= 1) {
     if (left === 0) throw new Error("it did not come to be");
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -5,6 +5,7 @@ import { lifetimeOfSuite } from "../support/lifetime.ts";
 import { makePhoto } from "../support/pictures.ts";
 import type { Session } from "../support/synapse.ts";
 import { findSynapse } from "../support/synapse_venv.ts";
+import { untilRevoked } from "../support/until_revoked.ts";
 import { download, MEMORIES, refusal, remove, type Stage, sendUpload, startStage, TIERS, uploaded } from "./stage.ts";
 
 const synapseInstallation = await findSynapse();
@@ -114,10 +115,7 @@ describe("whoever a real Synapse knows is judged rightly", { skip: synapseInstal
   }
 });
 
-/** The edge may remember what it read for two seconds. */
 async function goneFor(base: string, id: string, token: string): Promise<void> {
-  const deadline = Date.now() + 2_000;
-  let heard = await download(base, id, { token });
-  while (heard.status === 200 && Date.now() < deadline) heard = await download(base, id, { token });
+  const heard = await untilRevoked(() => download(base, id, { token }));
   assert.deepEqual(refusal(heard), [404, "M_NOT_FOUND"]);
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -53,6 +54,26 @@ describe("mxcdn", () => {
     assert.equal(said, "broken.yaml:4: uploads.maxBytes must be a whole number that is 0 or more\n");
   });
 
+  test("config check reads the signing keys, and names file, line and key of one that cannot be used", async (t) => {
+    const named = GOOD.replace("homeservers: [{name", "homeservers:\n  - {name").replace(
+      "}]\n",
+      ", signingKeyPath: my.key}\n",
+    );
+    await writeFile(join(folder, "media-repo.yaml"), named);
+    for (const content of [undefined, "no key"]) {
+      if (content !== undefined) await writeFile(join(folder, "my.key"), content);
+      const { code, said } = await result(t, ["config", "check"]);
+      assert.equal(code, 1);
+      assert.match(said, /^media-repo\.yaml:2: homeservers\[0\]\.signingKeyPath names a key that cannot be used: /);
+      const started = await result(t, ["origin"]);
+      assert.equal(started.code, 1);
+      assert.match(
+        started.said,
+        /media-repo\.yaml:2: homeservers\[0\]\.signingKeyPath names a key that cannot be used: /,
+      );
+    }
+  });
+
   test("config check says what a good configuration serves, warns, and leaves nothing behind", async (t) => {
     await writeFile(join(folder, "media-repo.yaml"), `${GOOD}nonsense: 1\n`);
     const { code, said } = await result(t, ["config", "check"]);
@@ -68,7 +89,7 @@ describe("mxcdn", () => {
     assert.match((await result(t, ["config", "check"], { REPO_CONFIG: "conf" })).said, /conf is good/);
     assert.match(
       (await result(t, ["config", "check", "other"], { REPO_CONFIG: "conf" })).said,
-      /^other: does not exist/,
+      /^\/.*\/other: does not exist/,
     );
   });
 
@@ -116,6 +137,38 @@ describe("mxcdn start does not begin, and says in one line what to do, where", (
     assert.match(said, /^mxcdn: cannot write to the folder \.\/media \(a file is in its way\)[^\n]*\n$/);
   });
 
+  test("a folder cannot be made where no folder can", { skip: !existsSync("/proc/self") }, async (t) => {
+    for (const args of [
+      ["start", "--data", "/proc/nowhere/data"],
+      ["origin", "--data", "/proc/nowhere/data"],
+    ]) {
+      const { code, said } = await result(t, args);
+      assert.equal(code, 1);
+      assert.match(said, /^mxcdn: cannot write to the folder \/proc\/nowhere\/data \([^\n]*name another folder\n$/);
+    }
+  });
+
+  test("the origin's own folders cannot be written to", async (t) => {
+    await writeFile(join(folder, "media"), "");
+    await writeFile(join(folder, "c.yaml"), GOOD);
+    const { code, said } = await result(t, ["origin", "--config", "c.yaml", "--port", "0"]);
+    assert.equal(code, 1);
+    assert.match(said, /mxcdn: cannot write to the folder \.\/media \(a file is in its way\)[^\n]*\n$/);
+  });
+
+  test("the address is not one of this machine", async (t) => {
+    await writeFile(join(folder, "c.yaml"), `${GOOD}repo: {bindAddress: 192.0.2.1}\n`);
+    const { code, said } = await result(t, ["start", "--config", "c.yaml", "--port", "0"]);
+    assert.equal(code, 1);
+    assert.equal(said, "mxcdn: 192.0.2.1 is not an address of this machine; set `repo.bindAddress` to one that is\n");
+  });
+
+  test("nobody reads what it says", async (t) => {
+    const command = spawnCli(t, folder, ["config", "reference"], { unread: true });
+    assert.deepEqual(await command.ended, { code: 0, signal: null });
+    assert.equal(command.said(), "");
+  });
+
   test("the configuration is broken", async (t) => {
     await writeFile(join(folder, "c.yaml"), `${GOOD}repo: {port: many}\n`);
     const { code, said } = await result(t, ["start", "--config", "c.yaml"]);
@@ -126,7 +179,7 @@ describe("mxcdn start does not begin, and says in one line what to do, where", (
   test("the configuration is not there", async (t) => {
     const { code, said } = await result(t, ["start", "--config", "nowhere.yaml"]);
     assert.equal(code, 1);
-    assert.match(said, /^mxcdn: nowhere\.yaml: does not exist/);
+    assert.match(said, /^mxcdn: \/.*\/nowhere\.yaml: does not exist/);
   });
 
   test("a port is no number", async (t) => {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, type TestContext, test } from "node:test";
 import { newFolder } from "../support/database.ts";
+import { replaceFile } from "../support/files.ts";
 import { spawnCli } from "./spawn_cli.ts";
 
 const CONFIG = `homeservers: [{name: example.org, csApi: "http://127.0.0.1:9"}]
@@ -50,10 +51,10 @@ describe("the origin alone", { timeout: 120_000 }, () => {
 
   test("goes on with what it has when the changed configuration is broken, and says so once", async (t) => {
     const { command, url } = await started(t, ["origin", "--config", "c.yaml"]);
-    await writeFile(join(folder, "c.yaml"), `${CONFIG}uploads: {maxBytes: lots}\n`);
+    await replaceFile(join(folder, "c.yaml"), `${CONFIG}uploads: {maxBytes: lots}\n`);
     await command.says(/the changed configuration is not used: c\.yaml:5: uploads\.maxBytes must be/);
     assert.equal((await fetch(`${url}/healthz`)).status, 200);
-    await writeFile(join(folder, "c.yaml"), `${CONFIG}uploads: {maxBytes: 5}\n`);
+    await replaceFile(join(folder, "c.yaml"), `${CONFIG}uploads: {maxBytes: 5}\n`);
     await command.says(/the changed configuration holds now|restart to make it hold/);
     assert.equal(command.said().match(/is not used/g)?.length, 1);
   });

@@ -24,7 +24,12 @@ export function spawnCli(
   t: Lifetime,
   cwd: string,
   args: readonly string[],
-  options: { readonly main?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
+  options: {
+    readonly main?: boolean;
+    readonly env?: Readonly<Record<string, string>>;
+    /** Its standard output is closed before it says anything. */
+    readonly unread?: boolean;
+  } = {},
 ): RunningCommand {
   const { REPO_CONFIG: _, ...env } = process.env;
   const child = spawn(process.execPath, [options.main ? MAIN : CLI, ...args], {
@@ -32,6 +37,7 @@ export function spawnCli(
     env: { ...env, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  if (options.unread) child.stdout.destroy();
   let text = "";
   for (const output of [child.stdout, child.stderr]) {
     output.setEncoding("utf8").on("data", (chunk: string) => {

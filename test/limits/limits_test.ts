@@ -12,7 +12,7 @@ import { makeMetrics } from "../../origin/platform/metrics.ts";
 import { makeMemoryBuckets } from "../../origin/stores/cache/memory_buckets.ts";
 import { type Cache, openCache } from "../../origin/stores/cache/open_cache.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
-import { redisServerSkip, redisSkip, sharedRedis, startRedis, uniqueName } from "../support/redis.ts";
+import { LONG_PATIENCE, redisServerSkip, redisSkip, sharedRedis, startRedis, uniqueName } from "../support/redis.ts";
 
 const DEFAULTS: RateLimits = {
   enabled: true,
@@ -258,7 +258,8 @@ describe("limits shared through Redis", { skip: redisSkip() }, () => {
   let caches: Cache[];
   before(async () => {
     const redis = { shards: [{ name: "one", addr: sharedRedis() }], databaseNumber: 0 };
-    caches = await Promise.all([1, 2].map(() => openCache({ redis, clock: systemClock, log: silentLog })));
+    const settings = { redis, patience: LONG_PATIENCE, clock: systemClock, log: silentLog };
+    caches = await Promise.all([settings, settings].map(openCache));
   });
   after(async () => {
     for (const cache of caches) await cache.close();
@@ -292,7 +293,8 @@ describe("limits whose Redis is killed", { skip: redisServerSkip() }, () => {
   test("hold on in memory, and refuse nobody for the outage", async (t) => {
     const redis = await startRedis(t);
     const shards = [{ name: "one", addr: redis.addr }];
-    const cache = await openCache({ redis: { shards, databaseNumber: 0 }, clock: systemClock, log: silentLog });
+    const where = { redis: { shards, databaseNumber: 0 }, patience: LONG_PATIENCE };
+    const cache = await openCache({ ...where, clock: systemClock, log: silentLog });
     t.after(() => cache.close());
     const limits = limitsOn(cache, { ...DEFAULTS, requestsPerSecond: 0.001 });
     const charge = await limits.chargeDownload(user(), 1000);

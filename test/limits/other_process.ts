@@ -4,6 +4,7 @@ import { systemClock } from "../../origin/platform/clock.ts";
 import { silentLog } from "../../origin/platform/log.ts";
 import { makeMetrics } from "../../origin/platform/metrics.ts";
 import { openCache } from "../../origin/stores/cache/open_cache.ts";
+import { LONG_PATIENCE } from "../support/redis.ts";
 
 const [addr = "", userId = "", times = "0"] = process.argv.slice(2);
 const bytes = { capacityBytes: 0, drainBytesPerMinute: 0, overflowLimitBytes: 0 };
@@ -15,7 +16,7 @@ const settings = {
   buckets: { downloads: bytes, remoteFetches: bytes },
 };
 const redis = { shards: [{ name: "one", addr }], databaseNumber: 0 };
-const cache = await openCache({ redis, clock: systemClock, log: silentLog });
+const cache = await openCache({ redis, patience: LONG_PATIENCE, clock: systemClock, log: silentLog });
 const metrics = makeMetrics({ ofProcess: false });
 const limits = makeLimits({
   settings: () => settings,

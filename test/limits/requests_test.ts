@@ -2,17 +2,19 @@ import assert from "node:assert/strict";
 import { get } from "node:http";
 import { before, describe, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
+import type { Overrides } from "../../origin/app_base.ts";
 import { hopHeaders } from "../../shared/hop_signature.ts";
 import { HOP_SECRET, startOrigin, type TestOrigin } from "../support/app.ts";
 import { type Account, startHomeserver } from "../support/homeserver.ts";
 import { type Asking, ask, type Heard, jsonOf, upload } from "../support/http.ts";
 import { type Lifetime, lifetimeOfSuite } from "../support/lifetime.ts";
 import { makePhoto } from "../support/pictures.ts";
-import { redisSkip, sharedRedis, uniqueName } from "../support/redis.ts";
+import { LONG_PATIENCE, redisSkip, sharedRedis, uniqueName } from "../support/redis.ts";
 
 interface StartOptions {
   readonly accounts?: Record<string, Account>;
   readonly trustedProxies?: string;
+  readonly overrides?: Overrides;
 }
 
 const ACCOUNTS: Record<string, Account> = {
@@ -34,6 +36,7 @@ async function start(t: Lifetime, yaml: string, options: StartOptions = {}): Pro
   const proxies = options.trustedProxies === undefined ? "" : `, trustedProxies: ${options.trustedProxies}`;
   return await startOrigin(t, {
     homeservers: { "example.org": homeserver.url },
+    ...(options.overrides ? { overrides: options.overrides } : {}),
     yaml: `admins: ["@admin:example.org"]\nrepo: { bindAddress: 127.0.0.1, port: 0${proxies} }\n${yaml}`,
   });
 }
@@ -56,7 +59,8 @@ test("two origins with one Redis limit as one", { skip: redisSkip() }, async (t)
   const yaml = `${TIGHT}redis: { enabled: true, shards: [{ name: one, addr: "${sharedRedis()}" }] }\n`;
   const name = uniqueName();
   const accounts = { [name]: { user_id: `@${name}:example.org` } };
-  const origins = await Promise.all([start(t, yaml, { accounts }), start(t, yaml, { accounts })]);
+  const options = { accounts, overrides: { redisPatience: LONG_PATIENCE } };
+  const origins = await Promise.all([start(t, yaml, options), start(t, yaml, options)]);
   const heard = [];
   for (let turn = 0; turn < 6; turn += 1) {
     heard.push(await ask((origins[turn % 2] as TestOrigin).url, CONFIG, { token: name }));
@@ -215,7 +219,7 @@ describe("bytes", () => {
     const id = await upload(origin.url, USER, Buffer.alloc(30_000_000, 1));
     await breakOff(origin, download(id));
     let heard = await ask(origin.url, `${download(id)}/again`, { token: USER });
-    for (let times = 0; heard.status === 429 && times < 50; times += 1) {
+    for (let times = 0; heard.status === 429 && times < 1_500; times += 1) {
       await wait(20);
       heard = await ask(origin.url, `${download(id)}/again${times}`, { token: USER });
     }

@@ -3,6 +3,8 @@ import { after, before, beforeEach, test } from "node:test";
 import { CircuitOpenError } from "../../origin/matrix/circuit.ts";
 import { makeFederationFetch, type SigningIdentity } from "../../origin/matrix/federation_request.ts";
 import { HostCircuits } from "../../origin/matrix/host_circuits.ts";
+import { makeResolveServer } from "../../origin/matrix/resolve.ts";
+import type { Dns } from "../../origin/net/dns.ts";
 import { FetchError } from "../../origin/net/fetch_error.ts";
 import { makeAddressGuard } from "../../origin/net/ip_ranges.ts";
 import { importPublicKey, importSeed, type SigningKey } from "../../shared/sign_json.ts";
@@ -25,6 +27,13 @@ beforeEach(() => {
   peer.nowMs += 3_600_000;
   peer.answer = (_, response) => response.end("ok");
 });
+
+function fetchWithoutCircuits(srv: Dns["srv"] = async () => []) {
+  const { safeFetch } = peer;
+  const clock = () => peer.nowMs;
+  const resolve = makeResolveServer({ safeFetch, srv, clock, random: () => 0 });
+  return makeFederationFetch({ safeFetch, resolve, clock });
+}
 
 test("a request is signed for the server name, over the very target that arrives", async () => {
   let received: { authorization?: string; url?: string } = {};
@@ -88,21 +97,80 @@ test("a server with a certificate for another name gets no request", async () =>
   assert.equal(peer.listener.asked.length, before);
 });
 
-test("a relative redirect stays with the server, one to another host carries no signature", async () => {
-  const seen: [string | undefined, string | undefined][] = [];
-  peer.answer = (request, response) => {
-    seen.push([request.headers.host, request.headers.authorization]);
-    if (request.url === "/1") return response.writeHead(307, { location: "/2" }).end();
-    if (request.url === "/2") {
-      return response.writeHead(307, { location: `https://sub.peer.example:${peer.listener.port}/3` }).end();
-    }
-    return response.end("there");
+test("a place where a connection is closed before an answer is one of several", async () => {
+  const closing = await listen(({ socket }) => socket.destroy(), { tls: peer.authority.issue("DNS:peer.example") });
+  peer.srv["_matrix-fed._tcp.peer.example"] = [
+    { name: "t1.example", port: closing.port, priority: 1, weight: 0 },
+    { name: "t2.example", port: peer.listener.port, priority: 2, weight: 0 },
+  ];
+  const response = await peer.federationFetch({ serverName: "peer.example", target: "/x", ...limits });
+  assert.equal(await response.text(), "ok");
+  assert.equal(closing.asked.length, 1);
+  await closing.close();
+});
+
+test("a redirect within the server is signed for its own path, and once elsewhere nothing is signed any more", async () => {
+  const { port } = peer.listener;
+  const next: Record<string, string> = {
+    "/1": "/2?x=%20",
+    "/2?x=%20": `https://sub.peer.example:${port}/3`,
+    "/3": `https://peer.example:${port}/4`,
   };
-  const response = await peer.federationFetch({ serverName: peer.name, target: "/1", as, ...limits, redirects: 5 });
+  const seen: [string | undefined, string, string | undefined][] = [];
+  peer.answer = ({ headers, url = "" }, response) => {
+    seen.push([headers.host, url, headers.authorization]);
+    const location = next[url];
+    return location === undefined ? response.end("there") : response.writeHead(307, { location }).end();
+  };
+  const response = await peer.federationFetch({ serverName: peer.name, target: "/1", as, ...limits, redirects: 3 });
   assert.equal(await response.text(), "there");
-  assert.equal(seen[0]?.[0], peer.name);
-  assert.equal(seen[1]?.[0], peer.name);
-  assert.deepEqual(seen[2], [`sub.peer.example:${peer.listener.port}`, undefined]);
+  const [first, second, ...elsewhere] = seen;
+  for (const [host, uri, authorization] of [first ?? assert.fail(), second ?? assert.fail()]) {
+    assert.equal(host, peer.name);
+    const credentials = parseXMatrix(authorization ?? "") ?? assert.fail("no credentials");
+    const request = { method: "GET", uri, origin: "us.example", destination: peer.name };
+    assert.equal(
+      await verifyRequest(request, credentials, (await importPublicKey(publicKey)) as SigningKey),
+      true,
+      uri,
+    );
+  }
+  assert.deepEqual(elsewhere, [
+    [`sub.peer.example:${port}`, "/3", undefined],
+    [peer.name, "/4", undefined],
+  ]);
+});
+
+test("redirects are followed as often as allowed, and never to http", async () => {
+  const get = (redirects?: number) =>
+    peer.federationFetch({
+      ...{ serverName: peer.name, target: "/1", as, ...limits },
+      ...(redirects === undefined ? {} : { redirects }),
+    });
+  peer.answer = (_, response) => response.writeHead(302, { location: "/1" }).end("moved");
+  const before = peer.listener.asked.length;
+  await assert.rejects(get(2), failedBy("redirect"));
+  assert.equal(peer.listener.asked.length - before, 3);
+  assert.equal(await (await get()).text(), "moved");
+  peer.answer = (_, response) =>
+    response.writeHead(302, { location: `http://peer.example:${peer.listener.port}/` }).end();
+  await assert.rejects(get(2), failedBy("url"));
+});
+
+test("discovery takes of the time too, and ends with the caller's signal", async () => {
+  const federationFetch = fetchWithoutCircuits(() => new Promise(() => {}));
+  const get = { serverName: "peer.example", target: "/x", maxBytes: 1000 };
+  await assert.rejects(federationFetch({ ...get, timeoutMs: 50 }), failedBy("timeout"));
+  const giveUp = new AbortController();
+  const attempt = federationFetch({ ...get, timeoutMs: 600_000, signal: giveUp.signal });
+  giveUp.abort();
+  await assert.rejects(attempt, failedBy("aborted"));
+});
+
+test("the request itself may have less time than everything", async () => {
+  peer.answer = () => {};
+  const get = { serverName: peer.name, target: "/x", maxBytes: 1000, timeoutMs: 600_000, requestMs: 50 };
+  await assert.rejects(fetchWithoutCircuits()(get), failedBy("timeout"));
 });
 
 test("a server that fails often is left alone, and Matrix errors are no failures", async () => {
@@ -118,6 +186,33 @@ test("a server that fails often is left alone, and Matrix errors are no failures
   peer.answer = (_, response) => response.end("ok");
   assert.equal(await (await peer.federationFetch(request)).text(), "ok");
   assert.equal(await (await peer.federationFetch(request)).text(), "ok");
+});
+
+test("a server whose answers are of no use to us is not left alone", async () => {
+  const request = { serverName: peer.name, target: "/x", ...limits, redirects: 1 };
+  const useless: [string, typeof peer.answer][] = [
+    ["too_large", (_, response) => response.writeHead(200, { "content-length": "1001" }).end(Buffer.alloc(1001))],
+    ["encoding", (_, response) => response.writeHead(200, { "content-encoding": "gzip" }).end("x")],
+    ["redirect", (_, response) => response.writeHead(302, { location: "/x" }).end()],
+    ["connect", (_, response) => response.writeHead(302, { location: "https://127.0.0.1:1/" }).end()],
+  ];
+  for (const [failure, answer] of useless) {
+    peer.answer = answer;
+    for (let round = 0; round < 4; round += 1) await assert.rejects(peer.federationFetch(request), failedBy(failure));
+  }
+  peer.answer = (_, response) => response.end("ok");
+  assert.equal(await (await peer.federationFetch(request)).text(), "ok");
+});
+
+test("without circuits a server is asked however often others failed, and nothing is counted", async () => {
+  const uncounted = fetchWithoutCircuits();
+  const request = { serverName: peer.name, target: "/x", ...limits };
+  peer.answer = ({ socket }) => socket.destroy();
+  for (let round = 0; round < 4; round += 1) await assert.rejects(uncounted(request), failedBy("connect"));
+  for (let round = 0; round < 3; round += 1) await assert.rejects(peer.federationFetch(request), failedBy("connect"));
+  await assert.rejects(peer.federationFetch(request), CircuitOpenError);
+  peer.answer = (_, response) => response.end("ok");
+  assert.equal(await (await uncounted(request)).text(), "ok");
 });
 
 test("circuits of any number of hosts take bounded memory, and healthy hosts none", async () => {

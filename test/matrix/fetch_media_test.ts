@@ -15,6 +15,7 @@ import { importSeed } from "../../shared/sign_json.ts";
 import { FORBIDDEN_ADDRESSES, MMR_DISALLOWED } from "../support/addresses.ts";
 import { type FederationPeer, startPeer } from "../support/federation_peer.ts";
 import { listen } from "../support/listener.ts";
+import { until } from "../support/until.ts";
 
 const { privateKey } = await importSeed(new Uint8Array(32).fill(3));
 const as: SigningIdentity = { serverName: "us.example", keyId: "ed25519:k", privateKey };
@@ -27,7 +28,12 @@ let fetchMedia: FetchMedia;
 before(async () => {
   peer = await startPeer({ backoffAt: 1_000_000 });
   const { federationFetch, safeFetch } = peer;
-  fetchMedia = makeFetchMedia({ federationFetch, safeFetch, ignoredHosts: ["Ignored.example"] });
+  fetchMedia = makeFetchMedia({
+    federationFetch,
+    safeFetch,
+    ignoredHosts: ["Ignored.example"],
+    clock: () => peer.nowMs,
+  });
 });
 after(() => peer.close());
 beforeEach(() => {
@@ -184,11 +190,17 @@ test("a gigabyte of metadata is stopped at once", async () => {
   assert.ok(written < 20_000_000, `${written} bytes were taken`);
 });
 
-test("what follows the media is not waited for", async () => {
+test("an answer that ends short of its announced length, or never, is not whole though its media is", async () => {
+  const whole = "--bound\r\n\r\n{}\r\n--bound\r\n\r\nhello\r\n--bound--\r\n";
+  const type = { "content-type": "multipart/mixed; boundary=bound" };
   peer.answer = (_, response) => {
-    response.writeHead(200, { "content-type": "multipart/mixed; boundary=bound" });
-    response.write("--bound\r\n\r\n{}\r\n--bound\r\n\r\nhello\r\n--bound\r\nmore");
+    response.writeHead(200, { ...type, "content-length": whole.length + 50 });
+    response.write(whole, () => response.destroy());
   };
+  assert.deepEqual(await failureOf(), [502, "M_UNKNOWN"]);
+  peer.answer = (_, response) => response.writeHead(200, type).write(whole);
+  assert.deepEqual(await failureOf({ idleTimeoutMs: 100 }), [504, "M_UNKNOWN"]);
+  answerRaw(`${whole}an epilogue`);
   assert.equal((await bytesOf(await fetch())).toString(), "hello");
 });
 
@@ -254,7 +266,7 @@ test("no Location and no redirect leads to a forbidden address", async () => {
     addresses: (hostname) => (hostname.endsWith("peer.example") ? ["127.0.0.1"] : [forbidden]),
   });
   const { federationFetch, safeFetch } = guarded;
-  const fetchGuarded = makeFetchMedia({ federationFetch, safeFetch, ignoredHosts: [] });
+  const fetchGuarded = makeFetchMedia({ federationFetch, safeFetch, ignoredHosts: [], clock: () => guarded.nowMs });
   const isPeer = (address: string) => /(^|:)127\.0\.0\.1$|^::ffff:7f00:1$|ffff:7f00:0001$/.test(address);
   for (forbidden of FORBIDDEN_ADDRESSES.filter((address) => !isPeer(address))) {
     const literal = forbidden.includes(":") ? `[${forbidden}]` : forbidden;
@@ -358,6 +370,19 @@ test("silence, a stalled body and a slow drip end in time as 504", async () => {
   assert.deepEqual(await failureOf({ timeoutMs: 300 }), [504, "M_UNKNOWN"]);
 });
 
+test("a server that keeps silent until the time is over is left alone at last", async () => {
+  const silent = await startPeer({ backoffAt: 2 });
+  silent.answer = () => {};
+  const { federationFetch, safeFetch, name, listener } = silent;
+  const fetchSilent = makeFetchMedia({ federationFetch, safeFetch, ignoredHosts: [], clock: () => silent.nowMs });
+  const attempt = () => errorOf(fetchSilent({ serverName: name, mediaId: "abc" }, { ...options, timeoutMs: 100 }));
+  assert.deepEqual(await attempt(), [504, "M_UNKNOWN"]);
+  assert.deepEqual(await attempt(), [504, "M_UNKNOWN"]);
+  assert.deepEqual(await attempt(), [502, "M_UNKNOWN"]);
+  assert.equal(listener.asked.length, 2);
+  await silent.close();
+});
+
 test("one who cancels the body ends the transfer, and so does the caller's signal", async () => {
   let closed = 0;
   const frame = frameMedia("bound", { contentType: "a/b", contentDisposition: "inline" });
@@ -371,7 +396,7 @@ test("one who cancels the body ends the transfer, and so does the caller's signa
   const media = await fetch({ signal: giveUp.signal });
   setTimeout(() => giveUp.abort(), 10);
   assert.deepEqual(await errorOf(bytesOf(media)), [504, "M_UNKNOWN"]);
-  for (let round = 0; closed < 2 && round < 200; round += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(() => closed >= 2, "both transfers end");
   assert.equal(closed, 2);
 });
 

@@ -10,6 +10,8 @@ const credentials = { token: "secret" };
 let answer: (request: IncomingMessage, response: ServerResponse) => void;
 let listener: Listener;
 let homeserver: Homeserver;
+/** The same, with next to no patience. */
+let hasty: Homeserver;
 let nowMs: number;
 let close: () => Promise<void>;
 
@@ -18,14 +20,17 @@ beforeEach(async () => {
   listener = await listen((request, response) => answer(request, response));
   // The guard forbids everything: what stands in the configuration may be private.
   const safeFetch = makeSafeFetch({ allows: () => false, addresses: async () => [], userAgent: "mxcdn" });
-  homeserver = makeHomeserver({
-    csApi: `http://127.0.0.1:${listener.port}/`,
-    serverName: "hs.example",
-    backoffAt: 3,
-    timeoutMs: 300,
-    safeFetch,
-    clock: () => nowMs,
-  });
+  const make = (timeoutMs: number) =>
+    makeHomeserver({
+      csApi: `http://127.0.0.1:${listener.port}/`,
+      serverName: "hs.example",
+      backoffAt: 3,
+      timeoutMs,
+      safeFetch,
+      clock: () => nowMs,
+    });
+  homeserver = make(30_000);
+  hasty = make(300);
   close = async () => {
     await safeFetch.close();
     await listener.close();
@@ -92,18 +97,19 @@ test("refusals keep status, code, text and soft_logout", async () => {
 
 test("a rate limit passes on the waiting time, from header or body, and at most an hour of it", async () => {
   const limited = { errcode: "M_LIMIT_EXCEEDED", error: "Slow down" };
-  const cases: [Record<string, string>, object, number | undefined][] = [
+  const cases: [Record<string, string>, object, number][] = [
     [{ "retry-after": "7" }, { retry_after_ms: 1 }, 7000],
     [{ "retry-after": new Date(nowMs + 9000).toUTCString() }, {}, 9000],
     [{}, { retry_after_ms: 1234 }, 1234],
-    [{ "retry-after": "soon" }, { retry_after_ms: "later" }, undefined],
+    [{ "retry-after": "soon" }, { retry_after_ms: "later" }, 2000],
     [{ "retry-after": "99999999" }, {}, 3_600_000],
-    [{}, {}, undefined],
+    [{}, {}, 2000],
   ];
   for (const [headers, body, expected] of cases) {
     json(429, { ...limited, ...body }, headers);
     const error = await errorOf(homeserver.whoami(credentials));
     assert.deepEqual([error.status, error.errcode, error.retryAfterMs], [429, "M_LIMIT_EXCEEDED", expected]);
+    assert.equal(error.toBody().limit, "homeserver");
   }
 });
 
@@ -130,7 +136,6 @@ test("whatever is no answer of a homeserver is 503 with a time to retry, never 4
     ["200 with an array", (_, response) => response.end("[]")],
     ["too long", (_, response) => response.end(JSON.stringify({ user_id: "@a:b", x: "y".repeat(300_000) }))],
     ["closed", (request) => request.socket.destroy()],
-    ["silent", () => {}],
   ];
   for (const [name, outage] of outages) {
     answer = outage;
@@ -142,6 +147,13 @@ test("whatever is no answer of a homeserver is 503 with a time to retry, never 4
     json(200, { user_id: "@a:hs.example" });
     await homeserver.whoami(credentials);
   }
+});
+
+test("silence is 503 with a time to retry, too", async () => {
+  answer = () => {};
+  const error = await errorOf(hasty.whoami(credentials));
+  assert.deepEqual([error.status, error.errcode], [503, "M_UNKNOWN"]);
+  assert.ok((error.retryAfterMs ?? 0) > 0);
 });
 
 test("a homeserver that is down is left alone after backoffAt failures, and asked again by one", async () => {
@@ -176,6 +188,15 @@ test("refusals and the caller's own giving up are no failures of the homeserver"
   await homeserver.whoami(credentials);
 });
 
+test("a question that cannot be sent says nothing of the homeserver", async () => {
+  json(200, { user_id: "@a:hs.example" });
+  for (const token of ["\u20ac", "a\nb", "a\0b", "\u20ac", "a\nb"]) {
+    assert.equal((await errorOf(homeserver.whoami({ token }))).status, 503);
+  }
+  assert.deepEqual(listener.asked, []);
+  assert.equal((await homeserver.whoami(credentials)).userId, "@a:hs.example");
+});
+
 test("logout ends one session or all, and says so when it did not", async () => {
   json(200, {});
   await homeserver.logout(credentials, { all: false });
@@ -201,8 +222,27 @@ test("versions keeps what has the right type", async () => {
   assert.equal((await errorOf(homeserver.versions())).status, 503);
 });
 
+test("a homeserver speaks for its own users only, and is not taken to be down when it does not", async () => {
+  for (const userId of [
+    "@root:other.example",
+    "@a:nohs.example",
+    "@a:hs.example:8448",
+    "@a:other.example:hs.example",
+  ]) {
+    json(200, { user_id: userId });
+    for (let round = 0; round < 3; round += 1) {
+      const error = await errorOf(homeserver.whoami(credentials));
+      assert.deepEqual([error.status, error.errcode], [503, "M_UNKNOWN"]);
+      assert.match(String(error.cause), /hs\.example says .*csApi/);
+      assert.ok(!JSON.stringify(error.toBody()).includes(userId));
+    }
+  }
+  json(200, { user_id: "@a:hs.example" });
+  assert.equal((await homeserver.whoami(credentials)).userId, "@a:hs.example");
+});
+
 test("an administrator is who may look at a user that does not exist", async () => {
-  json(200, { user_id: "x" });
+  json(200, { user_id: "@media.repo.admin.check:hs.example" });
   assert.equal(await homeserver.isServerAdmin(credentials, "synapse"), true);
   assert.equal(await homeserver.isServerAdmin(credentials, "dendrite"), true);
   assert.equal(await homeserver.isServerAdmin(credentials, "matrix"), true);
@@ -212,11 +252,21 @@ test("an administrator is who may look at a user that does not exist", async () 
     `GET ${host} /_matrix/client/v3/admin/whois/%40media.repo.admin.check%3Ahs.example`,
     `GET ${host} /_matrix/client/v3/admin/whois/%40media.repo.admin.check%3Ahs.example`,
   ]);
+  json(200, {});
+  assert.equal(await homeserver.isServerAdmin(credentials, "synapse"), true);
+  json(200, { user_id: "@media.repo.admin.check:other.example" });
+  assert.equal((await errorOf(homeserver.isServerAdmin(credentials, "synapse"))).status, 503);
   for (const status of [403, 404]) {
     json(status, { errcode: status === 403 ? "M_FORBIDDEN" : "M_UNRECOGNIZED", error: "no" });
     for (let round = 0; round < 5; round += 1)
       assert.equal(await homeserver.isServerAdmin(credentials, "synapse"), false);
   }
+});
+
+test("whether somebody is an administrator is asked of whom the request acts as", async () => {
+  json(200, {});
+  assert.equal(await homeserver.isServerAdmin({ token: "t", userId: "@b:hs.example" }, "synapse"), true);
+  assert.match(listener.asked.join(), /whois\/[^?]*\?user_id=%40b%3Ahs\.example$/);
 });
 
 test("a bad token or an outage is no answer to whether somebody is an administrator", async () => {

@@ -257,6 +257,21 @@ test("many who ask for one host at once cost one request", async () => {
   assert.equal(listener.asked.length, before + 1);
 });
 
+test("many who need the same SRV records at once cost one question, and who leaves ends it for nobody else", async () => {
+  refusing();
+  const records = Promise.withResolvers<SrvRecord[]>();
+  const { resolve, asked } = makeResolve({ "_matrix-fed._tcp.a.example": () => records.promise });
+  const giveUp = new AbortController();
+  const leaving = resolve("a.example", { signal: giveUp.signal });
+  const staying = Array.from({ length: 20 }, () => resolve("a.example"));
+  while (asked.length === 0) await new Promise(setImmediate);
+  giveUp.abort(new Error("enough"));
+  await assert.rejects(leaving, /enough/);
+  records.resolve([to("t.example", 1)]);
+  for (const found of await Promise.all(staying)) assert.equal(found?.step, "4");
+  assert.equal(asked.length, 1);
+});
+
 test("an administrator sees every question, asked anew", async () => {
   delegating("b.example");
   const { resolve } = makeResolve({ "_matrix._tcp.b.example": [to("t.example", 9)] });

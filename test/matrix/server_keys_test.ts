@@ -1,17 +1,25 @@
 import assert from "node:assert/strict";
-import { after, before, beforeEach, test } from "node:test";
-import type { KeySet } from "../../origin/matrix/key_answer.ts";
-import { type KeyStore, makeServerKeys, type ServerKeys } from "../../origin/matrix/server_keys.ts";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import type { KeptKeys } from "../../origin/matrix/key_answer.ts";
+import {
+  type KeyStore,
+  makeServerKeys,
+  type ServerKeys,
+  type ServerKeysParts,
+  type WithdrawnKeys,
+} from "../../origin/matrix/server_keys.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import { importSeed, signJson } from "../../shared/sign_json.ts";
 import { type FederationPeer, startPeer } from "../support/federation_peer.ts";
 
-const DAY = 24 * 3_600_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 const WEEK = 7 * DAY;
 const first = await importSeed(new Uint8Array(32).fill(1));
 const second = await importSeed(new Uint8Array(32).fill(2));
 const KEY = "ed25519:1";
 const OTHER = "ed25519:2";
+const ASKER = "192.0.2.1";
 
 let peer: FederationPeer;
 let keys: ServerKeys;
@@ -22,8 +30,16 @@ after(() => peer.close());
 beforeEach(() => {
   peer.nowMs += 10 * WEEK;
   peer.listener.asked.length = 0;
-  keys = makeServerKeys({ federationFetch: peer.federationFetch, clock: () => peer.nowMs });
+  keys = makeKeys();
 });
+
+let generation = 0;
+
+/** What fetches keys anew, and has nothing from before. */
+function makeKeys(more: Partial<ServerKeysParts> = {}): ServerKeys {
+  const drawGeneration = async () => ++generation;
+  return makeServerKeys({ federationFetch: peer.federationFetch, clock: () => peer.nowMs, drawGeneration, ...more });
+}
 
 interface Claims {
   server_name?: string;
@@ -65,44 +81,85 @@ async function errorOf(work: Promise<unknown>): Promise<MatrixError> {
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   for (let round = 0; !(await condition()); round += 1) {
-    assert.ok(round < 400, "it never came to pass");
+    assert.ok(round < 6_000, "it never came to pass");
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
 test("a key is fetched from the server itself, unsigned, and remembered", async () => {
   answerWith(await signed({ unknown: { kept: true } }));
-  const found = await keys.find(peer.name, KEY);
+  const found = await keys.find(peer.name, KEY, ASKER);
   assert.deepEqual(found, {
     serverName: peer.name,
     keyId: KEY,
     publicKey: first.publicKey,
     validUntilMs: peer.nowMs + DAY,
+    freshUntilMs: peer.nowMs + HOUR,
+    generation,
   });
-  await keys.find(peer.name, KEY);
+  await keys.find(peer.name, KEY, ASKER);
   assert.deepEqual(peer.listener.asked, [`GET ${peer.name} /_matrix/key/v2/server`]);
 });
 
 test("a key is good for a week at most, and not beyond its own time", async () => {
   answerWith(await signed({ valid_until_ts: peer.nowMs + 100 * DAY }));
-  assert.equal((await keys.find(peer.name, KEY))?.validUntilMs, peer.nowMs + WEEK);
+  assert.equal((await keys.find(peer.name, KEY, ASKER))?.validUntilMs, peer.nowMs + WEEK);
   peer.nowMs += WEEK;
   answerWith({}, 500);
-  assert.equal((await errorOf(keys.find(peer.name, KEY))).status, 502);
+  assert.equal((await errorOf(keys.find(peer.name, KEY, ASKER))).status, 502);
 });
 
 test("halfway to its end a key is fetched again without anybody waiting", async () => {
   answerWith(await signed());
-  await keys.find(peer.name, KEY);
+  await keys.find(peer.name, KEY, ASKER);
   peer.nowMs += DAY / 2;
   answerWith({}, 500);
-  assert.ok(await keys.find(peer.name, KEY), "it is still good though it can't be fetched");
+  assert.ok(await keys.find(peer.name, KEY, ASKER), "it is still good though it can't be fetched");
   await until(() => peer.listener.asked.length === 2);
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  answerWith(await signed());
+  const validUntilMs = peer.nowMs + DAY;
+  await until(async () => {
+    peer.nowMs += 1_000;
+    return (await keys.find(peer.name, KEY, ASKER))?.validUntilMs === validUntilMs;
+  });
+  assert.equal(peer.listener.asked.length, 3);
+});
+
+test("a key in use is fetched again after an hour at the latest, however long it is good", async () => {
+  answerWith(await signed({ valid_until_ts: peer.nowMs + WEEK }));
+  const before = await keys.find(peer.name, KEY, ASKER);
+  peer.nowMs += HOUR - 1;
+  assert.deepEqual(await keys.find(peer.name, KEY, ASKER), before);
+  assert.equal(peer.listener.asked.length, 1);
+  peer.nowMs += 1;
+  assert.deepEqual(await keys.find(peer.name, KEY, ASKER), before, "nobody waits for it");
+  await until(async () => (await keys.find(peer.name, KEY, ASKER))?.freshUntilMs === peer.nowMs + HOUR);
+  assert.equal(peer.listener.asked.length, 2);
+});
+
+test("of keys that a server has withdrawn or changed is told before the new ones are used", async () => {
+  const both = { [KEY]: { key: first.publicKey }, [OTHER]: { key: second.publicKey } };
+  const told: WithdrawnKeys[] = [];
+  const watched = makeKeys({ onWithdrawn: async (withdrawn) => void told.push(withdrawn) });
+  answerWith(await signJson(await signed({ verify_keys: both }), peer.name, OTHER, second.privateKey));
+  const old = await watched.find(peer.name, KEY, ASKER);
+  peer.nowMs += 60_000;
+  answerWith(await signed({ verify_keys: { [OTHER]: { key: second.publicKey } } }, second, OTHER));
+  assert.equal(await watched.find(peer.name, "ed25519:new", ASKER), undefined);
+  assert.deepEqual(told, [{ serverName: peer.name, keyIds: [KEY] }]);
+  assert.equal(await watched.find(peer.name, KEY, ASKER), undefined);
+  const kept = await watched.find(peer.name, OTHER, ASKER);
+  assert.ok((kept?.generation ?? 0) > (old?.generation ?? 0), "what was learnt later has the larger generation");
+  peer.nowMs += 60_000;
+  answerWith(await signed({ verify_keys: { [OTHER]: { key: first.publicKey } } }, first, OTHER));
+  await watched.find(peer.name, "ed25519:new", ASKER);
+  assert.deepEqual(told.slice(1), [{ serverName: peer.name, keyIds: [OTHER] }], "another key of the same name");
+  const deaf = makeKeys({ onWithdrawn: () => Promise.reject(new Error("cannot be noted")) });
+  await deaf.find(peer.name, OTHER, ASKER);
   peer.nowMs += 60_000;
   answerWith(await signed());
-  await until(async () => (await keys.find(peer.name, KEY))?.validUntilMs === peer.nowMs + DAY);
-  assert.equal(peer.listener.asked.length, 3);
+  await assert.rejects(deaf.find(peer.name, KEY, ASKER), /cannot be noted/);
+  await assert.rejects(deaf.find(peer.name, KEY, ASKER), /cannot be noted/, "it is tried again");
 });
 
 test("an answer that can't be trusted is 502, with the reason as cause", async () => {
@@ -125,9 +182,9 @@ test("an answer that can't be trusted is 502, with the reason as cause", async (
     ["text for a time", await signed({ valid_until_ts: "soon" as unknown as number })],
   ];
   for (const [name, body] of untrusted) {
-    const fresh = makeServerKeys({ federationFetch: peer.federationFetch, clock: () => peer.nowMs });
+    const fresh = makeKeys();
     answerWith(body);
-    const error = await errorOf(fresh.find(peer.name, KEY));
+    const error = await errorOf(fresh.find(peer.name, KEY, ASKER));
     assert.deepEqual([error.status, error.errcode], [502, "M_UNKNOWN"], name);
     assert.ok(error.cause instanceof Error, name);
   }
@@ -142,28 +199,28 @@ test("outages, endless answers and refusals are 502 too", async () => {
     (_, response) => response.writeHead(302, { location: "/elsewhere" }).end(),
   ];
   for (const outage of outages) {
-    const fresh = makeServerKeys({ federationFetch: peer.federationFetch, clock: () => peer.nowMs });
+    const fresh = makeKeys();
     peer.answer = outage;
-    assert.equal((await errorOf(fresh.find(peer.name, KEY))).status, 502);
+    assert.equal((await errorOf(fresh.find(peer.name, KEY, ASKER))).status, 502);
   }
 });
 
 test("only a key that signed the answer itself counts", async () => {
   answerWith(await signed({ verify_keys: { [KEY]: { key: first.publicKey }, [OTHER]: { key: second.publicKey } } }));
-  assert.ok(await keys.find(peer.name, KEY));
-  assert.equal(await keys.find(peer.name, OTHER), undefined);
+  assert.ok(await keys.find(peer.name, KEY, ASKER));
+  assert.equal(await keys.find(peer.name, OTHER, ASKER), undefined);
 });
 
 test("a key id that the server does not have is asked for once a minute", async () => {
   answerWith(await signed());
-  assert.equal(await keys.find(peer.name, OTHER), undefined);
-  for (let round = 0; round < 10; round += 1) assert.equal(await keys.find(peer.name, OTHER), undefined);
-  assert.equal(await keys.find(peer.name, "__proto__"), undefined);
+  assert.equal(await keys.find(peer.name, OTHER, ASKER), undefined);
+  for (let round = 0; round < 10; round += 1) assert.equal(await keys.find(peer.name, OTHER, ASKER), undefined);
+  assert.equal(await keys.find(peer.name, "__proto__", ASKER), undefined);
   assert.equal(peer.listener.asked.length, 1);
   peer.nowMs += 60_000;
   answerWith(await signed({ verify_keys: { [OTHER]: { key: second.publicKey } } }, second, OTHER));
-  assert.equal((await keys.find(peer.name, OTHER))?.publicKey, second.publicKey);
-  assert.equal(await keys.find(peer.name, KEY), undefined, "a key that was withdrawn is gone");
+  assert.equal((await keys.find(peer.name, OTHER, ASKER))?.publicKey, second.publicKey);
+  assert.equal(await keys.find(peer.name, KEY, ASKER), undefined, "a key that was withdrawn is gone");
   assert.equal(peer.listener.asked.length, 2);
 });
 
@@ -172,9 +229,9 @@ test("after a failure the server is left alone, for longer each time", async () 
   const waits: number[] = [];
   for (let round = 0; round < 8; round += 1) {
     const before = peer.listener.asked.length;
-    await errorOf(keys.find(peer.name, KEY));
+    await errorOf(keys.find(peer.name, KEY, ASKER));
     assert.equal(peer.listener.asked.length, before + 1);
-    const error = await errorOf(keys.find(peer.name, KEY));
+    const error = await errorOf(keys.find(peer.name, KEY, ASKER));
     assert.equal(peer.listener.asked.length, before + 1);
     waits.push(error.retryAfterMs ?? 0);
     peer.nowMs += error.retryAfterMs ?? 0;
@@ -184,38 +241,108 @@ test("after a failure the server is left alone, for longer each time", async () 
     [10, 20, 40, 80, 160, 320, 600, 600].map((seconds) => seconds * 1000),
   );
   answerWith(await signed());
-  assert.ok(await keys.find(peer.name, KEY));
+  assert.ok(await keys.find(peer.name, KEY, ASKER));
 });
 
 test("many requests of one server at once cost one fetch", async () => {
   answerWith(await signed());
-  const found = await Promise.all(Array.from({ length: 100 }, () => keys.find(peer.name, KEY)));
+  const found = await Promise.all(Array.from({ length: 100 }, () => keys.find(peer.name, KEY, ASKER)));
   assert.ok(found.every((key) => key?.publicKey === first.publicKey));
   assert.equal(peer.listener.asked.length, 1);
 });
 
+describe("servers that do not answer", () => {
+  const silent = (count: number) =>
+    Array.from({ length: count }, (_, at) => `silent${at}.peer.example:${peer.listener.port}`);
+  const askedOf = (prefix: string) => peer.listener.asked.filter((line) => line.startsWith(`GET ${prefix}`)).length;
+  let spoken = Promise.withResolvers<void>();
+  beforeEach(() => {
+    spoken = Promise.withResolvers();
+  });
+  afterEach(() => spoken.resolve());
+
+  /** The servers called silent say nothing until the test lets them, all others what this is. */
+  function answerHonestWith(body: unknown): void {
+    const { promise } = spoken;
+    peer.answer = async (request, response) => {
+      if (!request.headers.host?.startsWith("silent"))
+        return response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
+      await promise;
+      return response.writeHead(500).end();
+    };
+  }
+
+  test("do not hold up those who are named from elsewhere", async () => {
+    answerHonestWith(await signed());
+    const flood = silent(330).map((name) => errorOf(keys.find(name, KEY, "192.0.2.66")));
+    await until(() => askedOf("silent") === 8);
+    assert.ok(await keys.find(peer.name, KEY, ASKER));
+    assert.equal(askedOf("silent"), 8, "a quarter of what can be asked at once is asked for one who names them");
+    spoken.resolve();
+    for (const { status, retryAfterMs } of await Promise.all(flood)) {
+      assert.ok(status === 502 || status === 503, String(status));
+      assert.ok((retryAfterMs ?? 0) > 0);
+    }
+  });
+
+  test("do not hold up a server that we know, though its keys have expired, whoever asks", async () => {
+    answerHonestWith(await signed({ valid_until_ts: peer.nowMs + HOUR }));
+    assert.ok(await keys.find(peer.name, KEY, ASKER));
+    peer.nowMs += DAY;
+    answerHonestWith(await signed());
+    const flood = silent(300).map((name) => errorOf(keys.find(name, KEY, ASKER)));
+    await until(() => askedOf("silent") === 8);
+    assert.ok(await keys.find(peer.name, KEY, ASKER));
+    spoken.resolve();
+    await Promise.all(flood);
+  });
+
+  test("do not hold up a server that is named by who names them, once somebody else does", async () => {
+    answerHonestWith(await signed());
+    const flood = silent(20).map((name) => errorOf(keys.find(name, KEY, "192.0.2.66")));
+    await until(() => askedOf("silent") === 8);
+    const named = keys.find(peer.name, KEY, "192.0.2.66");
+    assert.ok(await keys.find(peer.name, KEY, ASKER));
+    assert.ok(await named);
+    assert.equal(askedOf("peer.example"), 1);
+    spoken.resolve();
+    await Promise.all(flood);
+  });
+
+  test("are waited for by nobody for long: 503, and not the failure of who was not asked", async () => {
+    const hasty = makeKeys({ waitMs: 20 });
+    answerHonestWith(await signed());
+    const flood = silent(8).map((name) => errorOf(hasty.find(name, KEY, ASKER)));
+    await until(() => askedOf("silent") === 8);
+    const { status, errcode, retryAfterMs } = await errorOf(hasty.find(peer.name, KEY, ASKER));
+    assert.deepEqual([status, errcode, retryAfterMs], [503, "M_UNKNOWN", 5_000]);
+    spoken.resolve();
+    await Promise.all(flood);
+    assert.ok(await hasty.find(peer.name, KEY, ASKER), "it is asked as soon as there is a place");
+  });
+});
+
 test("key sets are shared through the store, which may fail", async () => {
-  const stored = new Map<string, KeySet>();
+  const stored = new Map<string, KeptKeys>();
   const store: KeyStore = {
     read: async (serverName) => stored.get(serverName),
     write: async (keySet) => void stored.set(keySet.serverName, keySet),
   };
-  const parts = { federationFetch: peer.federationFetch, clock: () => peer.nowMs };
-  const [one, two] = [makeServerKeys({ ...parts, store }), makeServerKeys({ ...parts, store })];
+  const [one, two] = [makeKeys({ store }), makeKeys({ store })];
   answerWith(await signed());
-  assert.ok(await one.find(peer.name, KEY));
-  assert.ok(await two.find(peer.name, KEY));
+  assert.ok(await one.find(peer.name, KEY, ASKER));
+  assert.ok(await two.find(peer.name, KEY, ASKER));
   assert.equal(peer.listener.asked.length, 1);
   peer.nowMs += 120_000;
   answerWith(await signed({ verify_keys: { [OTHER]: { key: second.publicKey } } }, second, OTHER));
-  assert.ok(await one.find(peer.name, OTHER));
-  assert.ok(await two.find(peer.name, OTHER), "the newer set is found in the store");
+  assert.ok(await one.find(peer.name, OTHER, ASKER));
+  assert.ok(await two.find(peer.name, OTHER, ASKER), "the newer set is found in the store");
   assert.equal(peer.listener.asked.length, 2);
   const broken: KeyStore = {
     read: () => Promise.reject(new Error("no")),
     write: () => Promise.reject(new Error("no")),
   };
-  assert.ok(await makeServerKeys({ ...parts, store: broken }).find(peer.name, OTHER));
+  assert.ok(await makeKeys({ store: broken }).find(peer.name, OTHER, ASKER));
 });
 
 test("a notary is asked where the server can't be, and believed only with both signatures", async () => {
@@ -243,11 +370,10 @@ test("a notary is asked where the server can't be, and believed only with both s
     );
     return response.end(JSON.stringify({ server_keys: entries }));
   };
-  const make = () =>
-    makeServerKeys({ federationFetch: peer.federationFetch, clock: () => peer.nowMs, notaries: [notaryName] });
+  const make = () => makeKeys({ notaries: [notaryName] });
   for (entries of [[], [entry], [forged], [null], [await signJson(own, notaryName, "ed25519:n", notary.privateKey)]]) {
-    assert.equal((await errorOf(make().find(peer.name, KEY))).status, 502);
+    assert.equal((await errorOf(make().find(peer.name, KEY, ASKER))).status, 502);
   }
   entries = [forged, countersigned];
-  assert.equal((await make().find(peer.name, KEY))?.publicKey, first.publicKey);
+  assert.equal((await make().find(peer.name, KEY, ASKER))?.publicKey, first.publicKey);
 });

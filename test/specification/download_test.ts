@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { before, describe, test } from "node:test";
+import { parseConfig } from "../../origin/config/load.ts";
 import { COMMON_HEADERS } from "../../shared/respond.ts";
 import { startStack, type TestStack } from "../support/app.ts";
 import { ask, jsonOf, upload } from "../support/http.ts";
-import { lifetimeOfSuite } from "../support/lifetime.ts";
+import { type Lifetime, lifetimeOfSuite } from "../support/lifetime.ts";
 import { makePhoto } from "../support/pictures.ts";
+import { untilEdgeForgets } from "../support/until_revoked.ts";
 import { bytes, download } from "../uploads/stage.ts";
 import { readDisposition } from "./disposition.ts";
 
@@ -46,6 +48,28 @@ before(async () => {
   // Another server may be on loopback here: that it is not asked must have another reason.
   stack = await startStack(lifetime, { yaml: "federation: { disallowedNetworks: [] }\n" });
 });
+
+/** Another server that counts who comes, and says nothing. */
+async function startOther(t: Lifetime): Promise<{ readonly name: string; readonly connections: number }> {
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections += 1;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  return {
+    name: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    get connections() {
+      return connections;
+    },
+  };
+}
+
+async function freeze(on: boolean): Promise<void> {
+  const text = stack.origin.yaml.replace(/^repo: \{/m, `repo: { freezeUnauthenticatedMedia: ${on},`);
+  await stack.origin.app.reconfigure(parseConfig([{ name: "test.yaml", text }]).config);
+}
 
 for (const tier of ["origin", "edge"] as const) {
   const base = () => stack.tiers[tier];
@@ -161,26 +185,35 @@ for (const tier of ["origin", "edge"] as const) {
     });
 
     test("#107 #108 #109 with allow_remote=false asks nobody for media of another server: 404 M_NOT_FOUND", async (t) => {
-      let connections = 0;
-      const other = createServer((socket) => {
-        connections += 1;
-        socket.destroy();
-      });
-      await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
-      t.after(() => other.close());
-      const server = `127.0.0.1:${(other.address() as { port: number }).port}`;
+      const other = await startOther(t);
       for (const version of ["v3", "r0", "v1"]) {
         for (const kind of ["download", "thumbnail"]) {
           const query = `?allow_remote=false${kind === "thumbnail" ? "&width=32&height=32" : ""}`;
-          const heard = await get(`/_matrix/media/${version}/${kind}/${server}/abcdef${query}`);
+          const heard = await get(`/_matrix/media/${version}/${kind}/${other.name}/abcdef${query}`);
           assert.equal(heard.status, 404);
           assert.equal(jsonOf(heard).errcode, "M_NOT_FOUND");
         }
       }
-      assert.equal(connections, 0);
-      const heard = await get(`/_matrix/media/v3/download/${server}/abcdef`);
+      assert.equal(other.connections, 0);
+      const heard = await get(`/_matrix/media/v3/download/${other.name}/abcdef`);
       assert.ok(heard.status === 502 || heard.status === 404, String(heard.status));
-      assert.ok(connections > 0, "by default it is asked");
+      assert.ok(other.connections > 0, "by default it is asked");
+    });
+
+    test("#31 #107 #109 nobody who does not authenticate makes us ask another server, whatever is frozen: 404 M_NOT_FOUND", async (t) => {
+      const other = await startOther(t);
+      for (const frozen of [false, true]) {
+        await freeze(frozen);
+        for (const query of ["?", "?allow_remote=true&", "?allow_remote=false&"]) {
+          for (const kind of ["download", "thumbnail"]) {
+            const path = `/_matrix/media/v3/${kind}/${other.name}/abcdef${query}width=32&height=32`;
+            const heard = await ask(base(), path);
+            assert.equal(heard.status, 404, path);
+            assert.equal(jsonOf(heard).errcode, "M_NOT_FOUND");
+          }
+        }
+      }
+      assert.equal(other.connections, 0);
     });
 
     test("#111 of media that nobody uploaded is 404 M_NOT_FOUND on every path", async () => {
@@ -223,9 +256,4 @@ for (const tier of ["origin", "edge"] as const) {
       assert.deepEqual(jsonOf(quarantined), jsonOf(absent));
     });
   });
-}
-
-/** What the edge has read it may show for two seconds. */
-function untilEdgeForgets(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 2_050));
 }

@@ -81,7 +81,7 @@ for (const tier of ["origin", "edge"] as const) {
       await put(base(), token, reserved);
       const range = { range: "bytes=900-" };
       const cases: [string, Asking, number, string][] = [
-        [`${MEDIA}/thumbnail/${id}?width=a&height=1`, { token }, 400, "M_INVALID_PARAM"],
+        [`${MEDIA}/thumbnail/${id}?width=1&height=1&method=a`, { token }, 400, "M_INVALID_PARAM"],
         [`${MEDIA}/thumbnail/${id}?width=1`, { token }, 400, "M_MISSING_PARAM"],
         [`${MEDIA}/thumbnail/${id}?width=1&height=1`, { token }, 400, "M_UNKNOWN"],
         [`${MEDIA}/download/${id}`, {}, 401, "M_MISSING_TOKEN"],

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
-import { request } from "node:http";
 import { before, describe, test } from "node:test";
 import { makeLog } from "../../origin/platform/log.ts";
 import { ACCOUNTS, HOP_SECRET, startStack, type TestStack } from "../support/app.ts";
+import { type BrokenUpload, breakOff } from "../support/break_off.ts";
 import { type Asking, ask, upload } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
 import { bytes, download } from "../uploads/stage.ts";
@@ -19,6 +19,11 @@ const TOKENS = {
   bad: "a-token-that-nobody-knows",
   late: "a-token-that-came-in-an-outage",
   query: "token_of_other",
+};
+const BROKEN: BrokenUpload = {
+  method: "POST",
+  path: `/_matrix/media/v3/upload?access_token=${TOKENS.query}`,
+  length: 5_000,
 };
 const SECRETS = [...Object.values(TOKENS), SECRET, SERVICE_TOKEN, HOP_SECRET, "local-secret"];
 
@@ -39,7 +44,7 @@ accessTokens:
   useLocalAppserviceConfig: true
   appservices: [{ id: bridge, asToken: ${SERVICE_TOKEN}, senderUserId: "@bot:example.org" }]
 `,
-        overrides: { log: makeLog({ level: "trace", json, write: (line) => void lines.push(line) }), bodyIdleMs: 300 },
+        overrides: { log: makeLog({ level: "trace", json, write: (line) => void lines.push(line) }) },
       });
     });
 
@@ -74,7 +79,7 @@ accessTokens:
       await asked("/_matrix/client/versions", { token: TOKENS.late });
       stack.homeserver.answer = undefined;
       await asked("/_matrix/media/v3/upload", { method: "POST", token: TOKENS.good, body: "" });
-      for (const base of Object.values(stack.tiers)) await breakOff(base);
+      for (const base of Object.values(stack.tiers)) await breakOff(base, BROKEN);
       await rm(`${stack.origin.folder}/media`, { recursive: true });
       await asked(download(lost), { token: TOKENS.good });
       stack.homeserver.answer = { status: 502, body: "no" };
@@ -124,18 +129,5 @@ accessTokens:
         for (const secret of SECRETS) assert.ok(!text.includes(secret), name);
       }
     });
-  });
-}
-
-/** An upload that stops half-way. */
-function breakOff(base: string): Promise<void> {
-  return new Promise((resolve) => {
-    const sending = request(`${base}/_matrix/media/v3/upload?access_token=${TOKENS.query}`, {
-      method: "POST",
-      headers: { "content-length": "5000" },
-    });
-    sending.on("error", () => resolve());
-    sending.write("x".repeat(100));
-    setTimeout(() => sending.destroy(), 100);
   });
 }

@@ -141,7 +141,7 @@ describe(`${READERS} readers that stop reading`, { skip: process.platform !== "l
       for (const { socket } of others) socket.destroy();
       assert.equal(await one?.finish(), sha256[tier], "who reads on gets all of it");
       one?.socket.destroy();
-      const deadline = Date.now() + 5_000;
+      const deadline = Date.now() + 20_000;
       while (openBodies() > 0) {
         assert.ok(Date.now() < deadline, `${openBodies()} files are still open`);
         await pause(20);
@@ -160,5 +160,5 @@ async function othersAreAnswered(base: string): Promise<void> {
     assert.ok(heard.every(({ status }) => status === 200));
   }
   await upload(base, USER, bytes());
-  assert.ok(performance.now() - begun < 5_000, "others had to wait");
+  assert.ok(performance.now() - begun < 20_000, "others had to wait");
 }

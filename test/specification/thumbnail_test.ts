@@ -201,6 +201,16 @@ for (const tier of ["origin", "edge"] as const) {
       }
     });
 
+    test("#127 is of a width and a height, each a whole number above 0: else 400", async () => {
+      for (const query of ["", "width=32", "height=32", "width=&height=32"]) {
+        refused(await get("photo", query), 400, "M_MISSING_PARAM", query);
+      }
+      for (const side of ["0", "-32", "32.5", "3e1", "%2032", "wide", "16385", "99999999999"]) {
+        refused(await get("photo", `width=${side}&height=32`), 400, "M_UNKNOWN", side);
+        refused(await get("photo", `width=32&height=${side}`), 400, "M_UNKNOWN", side);
+      }
+    });
+
     test("#143 #147 of what is no picture is 400 M_UNKNOWN, whatever it claims to be", async () => {
       for (const name of ["text", "ciphertext", "disguised", "svg"]) {
         refused(await get(name, "width=32&height=32"), 400, "M_UNKNOWN", name);
@@ -211,13 +221,14 @@ for (const tier of ["origin", "edge"] as const) {
       for (const name of ["heavy", "bomb"]) {
         const begun = performance.now();
         refused(await get(name, "width=32&height=32"), 413, "M_TOO_LARGE", name);
-        assert.ok(performance.now() - begun < 3_000);
+        assert.ok(performance.now() - begun < 20_000);
       }
     });
 
-    test("#146 of half a picture is 400 or a picture, and never an internal error", async () => {
-      const heard = await get("half", "width=32&height=32&method=crop");
-      assert.ok(heard.status === 400 || heard.status === 200, String(heard.status));
+    test("#146 of half a picture is 400 M_UNKNOWN, each time it is asked for", async () => {
+      for (let times = 0; times < 2; times += 1) {
+        refused(await get("half", "width=32&height=32&method=crop"), 400, "M_UNKNOWN", "half");
+      }
     });
 
     test("has conditions and ranges like a download", async () => {

@@ -4,16 +4,21 @@ import {
   bytesByDatastore,
   claimBlob,
   doomIfUnreferenced,
-  doomStrays,
   insertBlob,
-  knownBodies,
-  knownLocations,
   reapDoomed,
+  unknownBodies,
 } from "../../origin/stores/db/blobs.ts";
 import type { Database } from "../../origin/stores/db/database.ts";
-import { nextGeneration } from "../../origin/stores/db/generations.ts";
+import { lastGeneration, nextGeneration } from "../../origin/stores/db/generations.ts";
+import { databaseId } from "../../origin/stores/db/identity.ts";
 import { deleteMedia, findMedia, insertMedia } from "../../origin/stores/db/media.ts";
-import { dueRemovals, enqueueRemoval, forgetRemoval, postponeRemoval } from "../../origin/stores/db/removals.ts";
+import {
+  dueRemovals,
+  enqueueRemoval,
+  forgetRemoval,
+  listedForRemoval,
+  postponeRemoval,
+} from "../../origin/stores/db/removals.ts";
 import { databaseKinds, openTestDatabase } from "../support/database.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
 import { doomedAt, mxc, NOW, newBlob, sha256, storeMedia } from "./rows.ts";
@@ -35,6 +40,7 @@ for (const kind of databaseKinds()) {
     test("nextGeneration is larger each time, whoever draws", async () => {
       const drawn = await Promise.all(Array.from({ length: 50 }, () => nextGeneration(db)));
       assert.equal(new Set(drawn).size, 50);
+      assert.equal(await lastGeneration(db), Math.max(...drawn));
       assert.ok((await nextGeneration(db)) > Math.max(...drawn));
     });
 
@@ -73,9 +79,8 @@ for (const kind of databaseKinds()) {
       }
       const { rows } = await db.query("SELECT count(*) AS n FROM blobs");
       assert.deepEqual(rows, [{ n: 20 }]);
-      for (const removal of await dueRemovals(db, NOW, ALL)) {
-        assert.deepEqual(await knownLocations(db, "disk", [removal.location]), new Set());
-      }
+      const kept = new Set((await db.query<{ location: string }>("SELECT location FROM blobs")).rows.map(locationOf));
+      for (const removal of await dueRemovals(db, NOW, ALL)) assert.ok(!kept.has(removal.location));
     });
 
     test("a body that is referred to cannot be deleted, whoever tries", async () => {
@@ -156,10 +161,8 @@ for (const kind of databaseKinds()) {
         ]);
         assert.equal(await doomedAt(db, text), null, `round ${round}`);
         const media = await findMedia(db, mxc(`new${round}`));
-        assert.deepEqual(
-          await knownLocations(db, "disk", [media?.blob.location ?? ""]),
-          new Set([media?.blob.location]),
-        );
+        assert.ok(media);
+        assert.deepEqual(await unknownBodies(db, [media.blob]), []);
       }
       const listed = new Set((await dueRemovals(db, LATER, ALL)).map((removal) => removal.location));
       const { rows } = await db.query<{ location: string }>("SELECT location FROM blobs");
@@ -195,34 +198,30 @@ for (const kind of databaseKinds()) {
       assert.equal(await doomedAt(db, "shared"), null);
     });
 
-    test("doomStrays finds a body that nothing points at and nobody doomed", async () => {
-      const stray = await newBlob(db, "stray");
-      await db.transaction((tx) => insertBlob(tx, stray));
-      await storeMedia(db, mxc("used"), "used");
-      assert.equal(await doomStrays(db, NOW, LATER, ALL), 0);
-      assert.equal(await doomStrays(db, NOW + 1, LATER, ALL), 1);
-      assert.equal(await doomedAt(db, "stray"), LATER);
-      assert.equal(await doomedAt(db, "used"), null);
-    });
-
-    test("knownLocations, knownBodies and bytesByDatastore tell what is there", async () => {
+    test("unknownBodies goes by hash and incarnation, whatever the datastore; bytesByDatastore tells what is there", async () => {
       const one = await storeMedia(db, mxc("one"), "12345");
       await storeMedia(db, mxc("two"), "1234567");
-      const { location, generation } = one.blob;
-      assert.deepEqual(await knownLocations(db, "disk", [location, "nowhere"]), new Set([location]));
-      assert.deepEqual(await knownLocations(db, "other", [location]), new Set());
-      const asked = [
-        { sha256: sha256("12345"), generation },
-        { sha256: sha256("1234567"), generation },
-      ];
-      assert.deepEqual(await knownBodies(db, asked), new Set([sha256("12345")]));
+      const { generation } = one.blob;
+      const here = { sha256: sha256("12345"), generation, location: "wherever" };
+      const gone = { sha256: sha256("12345"), generation: generation - 1, location: "there" };
+      const other = { sha256: sha256("1234567"), generation, location: "elsewhere" };
+      assert.deepEqual(await unknownBodies(db, [gone, here, other]), [gone, other]);
+      assert.deepEqual(await unknownBodies(db, []), []);
       assert.deepEqual(await bytesByDatastore(db), new Map([["disk", 12]]));
+    });
+
+    test("a database has an id of its own, for ever", async () => {
+      assert.match(await databaseId(db), /^[0-9a-f]{32}$/);
+      assert.equal(await databaseId(db), await databaseId(db));
+      await assert.rejects(db.query("INSERT INTO identity (id) VALUES (repeat('a', 32))"), { code: "23505" });
     });
 
     test("removals come when they are due, wait when they are postponed, and never name a living body", async () => {
       const media = await storeMedia(db, mxc("alive"), "alive");
       await enqueueRemoval(db, { datastoreId: "disk", location: media.blob.location, createdAt: NOW });
       await enqueueRemoval(db, { datastoreId: "disk", location: "dead", createdAt: NOW });
+      assert.deepEqual(await listedForRemoval(db, "disk", ["dead", "unheard of"]), new Set(["dead"]));
+      assert.deepEqual(await listedForRemoval(db, "other", ["dead"]), new Set());
       assert.deepEqual(await dueRemovals(db, NOW - 1, ALL), []);
       const due = await dueRemovals(db, NOW, ALL);
       assert.deepEqual(
@@ -237,4 +236,8 @@ for (const kind of databaseKinds()) {
       assert.deepEqual(await dueRemovals(db, LATER, ALL), []);
     });
   });
+}
+
+function locationOf(row: { readonly location: string }): string {
+  return row.location;
 }

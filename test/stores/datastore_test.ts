@@ -1,24 +1,16 @@
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import type { IncomingHttpHeaders } from "node:http";
-import { tmpdir } from "node:os";
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
-import type { Datastore, ListedObject, StagedFile } from "../../origin/stores/datastores/datastore.ts";
+import type { Datastore } from "../../origin/stores/datastores/datastore.ts";
 import { makeFileDatastore } from "../../origin/stores/datastores/file.ts";
+import { parseObjectName } from "../../origin/stores/datastores/object_name.ts";
 import { makeS3Datastore } from "../../origin/stores/datastores/s3.ts";
+import type { MatrixError } from "../../shared/matrix_error.ts";
 import { openTestBucket } from "../support/bucket.ts";
 import { type Lifetime, lifetimeOfSuite } from "../support/lifetime.ts";
-import { refuse, startFailingStore } from "./failing_store.ts";
-
-const SIGNAL = new AbortController().signal;
-
-async function testFolder(t: Lifetime): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "mxcdn-datastore-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
+import { all, put, read, SIGNAL, stage, testFolder } from "./bodies.ts";
 
 async function openS3(
   t: Lifetime,
@@ -45,34 +37,6 @@ const KINDS: Record<string, (t: Lifetime) => Promise<Datastore>> = {
   "s3 with prefixes, in one piece": (t) => openS3(t, { prefixLength: 4, multipartUploads: false }),
 };
 
-async function stage(store: Datastore, bytes: Uint8Array): Promise<StagedFile> {
-  await mkdir(store.stagingFolder, { recursive: true });
-  const path = join(store.stagingFolder, `${randomBytes(8).toString("hex")}.part`);
-  await writeFile(path, bytes);
-  return { path, size: bytes.byteLength, sha256: createHash("sha256").update(bytes).digest("hex") };
-}
-
-let generation = 0;
-
-async function put(store: Datastore, bytes: Uint8Array): Promise<string> {
-  const file = await stage(store, bytes);
-  generation += 1;
-  const location = store.locationFor(file.sha256, generation);
-  await store.put(location, file, SIGNAL);
-  await rm(file.path, { force: true });
-  return location;
-}
-
-async function read(stream: ReadableStream<Uint8Array> | undefined): Promise<Buffer | undefined> {
-  return stream && Buffer.from(await new Response(stream).arrayBuffer());
-}
-
-async function all(store: Datastore): Promise<ListedObject[]> {
-  const found: ListedObject[] = [];
-  for await (const object of store.list()) found.push(object);
-  return found;
-}
-
 for (const [name, make] of Object.entries(KINDS)) {
   describe(`${name} as a datastore`, () => {
     const suite = lifetimeOfSuite();
@@ -87,13 +51,13 @@ for (const [name, make] of Object.entries(KINDS)) {
 
     test("gives back what was put, whole, after the staged file is gone", async () => {
       const bytes = randomBytes(700_001);
-      const location = await put(store, bytes);
-      assert.ok(bytes.equals((await read(await store.open(location, undefined, SIGNAL))) ?? Buffer.alloc(0)));
+      const object = await put(store, bytes);
+      assert.ok(bytes.equals((await read(await store.open(object, undefined, SIGNAL))) ?? Buffer.alloc(0)));
     });
 
     test("gives back slices: the first byte, the last, some in between, across its own chunks", async () => {
       const bytes = randomBytes(300_000);
-      const location = await put(store, bytes);
+      const object = await put(store, bytes);
       for (const [offset, length] of [
         [0, 1],
         [299_999, 1],
@@ -101,26 +65,39 @@ for (const [name, make] of Object.entries(KINDS)) {
         [131_000, 150_000],
         [0, 300_000],
       ] as const) {
-        const slice = await read(await store.open(location, { offset, length }, SIGNAL));
+        const slice = await read(await store.open(object, { offset, length }, SIGNAL));
         assert.ok(slice?.equals(bytes.subarray(offset, offset + length)), `${offset}+${length}`);
       }
     });
 
     test("keeps an empty body", async () => {
-      const location = await put(store, new Uint8Array());
-      assert.equal((await read(await store.open(location, undefined, SIGNAL)))?.length, 0);
+      const object = await put(store, new Uint8Array());
+      assert.equal((await read(await store.open(object, undefined, SIGNAL)))?.length, 0);
     });
 
     test("large bodies come back as they were", async () => {
       const bytes = randomBytes(40 * 1024 * 1024 + 3);
-      const location = await put(store, bytes);
-      assert.ok(bytes.equals((await read(await store.open(location, undefined, SIGNAL))) ?? Buffer.alloc(0)));
-      await store.remove(location);
+      const object = await put(store, bytes);
+      assert.ok(bytes.equals((await read(await store.open(object, undefined, SIGNAL))) ?? Buffer.alloc(0)));
+      await store.remove(object.location);
     });
 
     test("answers undefined for an object that is not there", async () => {
-      assert.equal(await store.open(store.locationFor("0".repeat(64), 1), undefined, SIGNAL), undefined);
-      assert.equal(await store.open(store.locationFor("0".repeat(64), 1), { offset: 0, length: 1 }, SIGNAL), undefined);
+      const object = { location: store.locationFor("0".repeat(64), 1), size: 1 };
+      assert.equal(await store.has(object, SIGNAL), false);
+      assert.equal(await store.open(object, undefined, SIGNAL), undefined);
+      assert.equal(await store.open(object, { offset: 0, length: 1 }, SIGNAL), undefined);
+    });
+
+    test("an object that has another size than it must is as good as none", async () => {
+      const object = await put(store, randomBytes(1_000));
+      assert.equal(await store.has(object, SIGNAL), true);
+      for (const size of [0, 999, 1_001]) {
+        assert.equal(await store.has({ ...object, size }, SIGNAL), false, String(size));
+        assert.equal(await store.open({ ...object, size }, undefined, SIGNAL), undefined, String(size));
+        const slice = { offset: Math.max(0, size - 1), length: 1 };
+        assert.equal(await store.open({ ...object, size }, slice, SIGNAL), undefined, String(size));
+      }
     });
 
     test("putting the same twice is no error", async () => {
@@ -128,7 +105,7 @@ for (const [name, make] of Object.entries(KINDS)) {
       const location = store.locationFor(file.sha256, 1_000_000);
       await store.put(location, file, SIGNAL);
       await store.put(location, file, SIGNAL);
-      assert.equal(String(await read(await store.open(location, undefined, SIGNAL))), "twice");
+      assert.equal(String(await read(await store.open({ location, size: 5 }, undefined, SIGNAL))), "twice");
     });
 
     test("puts of the same place at once leave it whole", async () => {
@@ -136,26 +113,27 @@ for (const [name, make] of Object.entries(KINDS)) {
       const files = await Promise.all([1, 2, 3].map(() => stage(store, bytes)));
       const location = store.locationFor(files[0]?.sha256 ?? "", 2_000_000);
       await Promise.all(files.map((file) => store.put(location, file, SIGNAL)));
-      assert.ok(bytes.equals((await read(await store.open(location, undefined, SIGNAL))) ?? Buffer.alloc(0)));
+      const stream = await store.open({ location, size: bytes.length }, undefined, SIGNAL);
+      assert.ok(bytes.equals((await read(stream)) ?? Buffer.alloc(0)));
     });
 
     test("two incarnations of a body are two objects", async () => {
       const [first, second] = [await put(store, Buffer.from("again")), await put(store, Buffer.from("again"))];
-      assert.notEqual(first, second);
-      await store.remove(first);
+      assert.notEqual(first.location, second.location);
+      await store.remove(first.location);
       assert.equal(await store.open(first, undefined, SIGNAL), undefined);
       assert.equal(String(await read(await store.open(second, undefined, SIGNAL))), "again");
     });
 
     test("removing what is not there is success", async () => {
-      const location = await put(store, Buffer.from("short-lived"));
-      await store.remove(location);
-      await store.remove(location);
-      assert.equal(await store.open(location, undefined, SIGNAL), undefined);
+      const object = await put(store, Buffer.from("short-lived"));
+      await store.remove(object.location);
+      await store.remove(object.location);
+      assert.equal(await store.open(object, undefined, SIGNAL), undefined);
     });
 
     test("lists every object with its size and time, and nothing that is staged", async () => {
-      const fresh = await put(store, Buffer.from("123456789"));
+      const { location: fresh } = await put(store, Buffer.from("123456789"));
       await stage(store, Buffer.from("staged"));
       const found = (await all(store)).find((object) => object.location === fresh);
       assert.equal(found?.size, 9);
@@ -166,31 +144,47 @@ for (const [name, make] of Object.entries(KINDS)) {
       assert.ok(locations.length >= 6);
     });
 
+    test("carries the marks of databases, each once, however many leave it at once, and none is a body", async () => {
+      const [one, other] = ["1".repeat(32), "2".repeat(32)];
+      const before = Date.now();
+      assert.deepEqual(await store.marks(), []);
+      await Promise.all([one, one, other].map((id) => store.mark(id)));
+      const marks = await store.marks();
+      assert.deepEqual(marks.map((mark) => mark.databaseId).sort(), [one, other]);
+      for (const mark of marks) assert.ok(Math.abs(mark.sinceMs - before) < 60_000, String(mark.sinceMs));
+      assert.deepEqual(
+        (await all(store)).flatMap(({ location }) => parseObjectName(location) ?? []),
+        [],
+      );
+      for (const bad of ["", "../1", "1".repeat(31), "G".repeat(32)])
+        await assert.rejects(store.mark(bad), /Cannot mark/);
+    });
+
     test("an abort ends a reading, and an aborted call does nothing", async () => {
-      const location = await put(store, randomBytes(8 * 1024 * 1024));
+      const object = await put(store, randomBytes(8 * 1024 * 1024));
       const abort = new AbortController();
-      const stream = await store.open(location, undefined, abort.signal);
+      const stream = await store.open(object, undefined, abort.signal);
       const reader = stream?.getReader();
       await reader?.read();
       abort.abort(new Error("the client left"));
       await assert.rejects(async () => {
         while (!(await reader?.read())?.done);
       }, /the client left|abort/);
-      await assert.rejects(store.open(location, undefined, abort.signal));
+      await assert.rejects(store.open(object, undefined, abort.signal));
       const file = await stage(store, Buffer.from("late"));
       const late = store.locationFor(file.sha256, 3_000_000);
       await assert.rejects(store.put(late, file, abort.signal));
-      assert.equal(await store.open(late, undefined, SIGNAL), undefined);
+      assert.equal(await store.has({ location: late, size: 4 }, SIGNAL), false);
     });
 
     test("cancelled and aborted readings hold nothing: a thousand of them, then it still works", async () => {
-      const location = await put(store, randomBytes(600_000));
+      const object = await put(store, randomBytes(600_000));
       const opened = await descriptors();
       for (let round = 0; round < 20; round += 1) {
         await Promise.all(
           Array.from({ length: 50 }, async (_, n) => {
             const abort = new AbortController();
-            const stream = await store.open(location, undefined, abort.signal);
+            const stream = await store.open(object, undefined, abort.signal);
             const reader = stream?.getReader();
             if (n % 3 > 0) await reader?.read();
             if (n % 2) abort.abort();
@@ -199,7 +193,7 @@ for (const [name, make] of Object.entries(KINDS)) {
         );
       }
       await settle(async () => (await descriptors()) <= opened + 60);
-      assert.equal((await read(await store.open(location, { offset: 5, length: 10 }, SIGNAL)))?.length, 10);
+      assert.equal((await read(await store.open(object, { offset: 5, length: 10 }, SIGNAL)))?.length, 10);
     });
   });
 }
@@ -223,7 +217,7 @@ describe("a folder as a datastore", () => {
     const location = "ab/cd/ef0123456789abcdef0123456789abcdef012345671859371926419312640idv2fmt";
     await mkdir(join(folder, "ab/cd"), { recursive: true });
     await writeFile(join(folder, location), "old bytes");
-    assert.equal(String(await read(await store.open(location, undefined, SIGNAL))), "old bytes");
+    assert.equal(String(await read(await store.open({ location, size: 9 }, undefined, SIGNAL))), "old bytes");
     assert.deepEqual(
       (await all(store)).map((object) => object.location),
       [location],
@@ -253,7 +247,8 @@ describe("a folder as a datastore", () => {
       "ab/cd/..",
       `ab/cd/${"e".repeat(300)}`,
     ]) {
-      await assert.rejects(store.open(location, undefined, SIGNAL), /not a location/, location);
+      await assert.rejects(store.has({ location, size: 6 }, SIGNAL), /not a location/, location);
+      await assert.rejects(store.open({ location, size: 6 }, undefined, SIGNAL), /not a location/, location);
       await assert.rejects(store.put(location, file, SIGNAL), /not a location/, location);
       await assert.rejects(store.remove(location), /not a location/, location);
     }
@@ -268,79 +263,46 @@ describe("a folder as a datastore", () => {
     await writeFile(join(shm, "staged"), "from afar");
     const location = store.locationFor(SHA256, 1);
     await store.put(location, { path: join(shm, "staged"), size: 9, sha256: SHA256 }, SIGNAL);
-    assert.equal(String(await read(await store.open(location, undefined, SIGNAL))), "from afar");
+    assert.equal(String(await read(await store.open({ location, size: 9 }, undefined, SIGNAL))), "from afar");
     assert.equal(await readFile(join(shm, "staged"), "utf8"), "from afar");
   });
 
-  test("a file that is shorter than the slice is an error, not a short answer", async (t) => {
-    const store = makeFileDatastore({ id: "file", folder: await testFolder(t) });
-    const location = await put(store, Buffer.from("short"));
-    const stream = await store.open(location, { offset: 0, length: 100 }, SIGNAL);
-    await assert.rejects(read(stream), /shorter/);
+  test("a file that is cut short while it is read is an error, not a short answer", async (t) => {
+    const folder = await testFolder(t);
+    const store = makeFileDatastore({ id: "file", folder });
+    const object = await put(store, randomBytes(400_000));
+    for (const slice of [undefined, { offset: 1, length: 399_998 }]) {
+      const reader = (await store.open(object, slice, SIGNAL))?.getReader();
+      await reader?.read();
+      await truncate(join(folder, object.location), 200_000);
+      await assert.rejects(async () => {
+        while (!(await reader?.read())?.done);
+      }, /shorter/);
+      await truncate(join(folder, object.location), 400_000);
+    }
+  });
+
+  test("a folder that cannot be read or written is 503 with a time to retry, and says nothing of paths", async (t) => {
+    const folder = await testFolder(t);
+    await writeFile(join(folder, "file"), "no folder");
+    const store = makeFileDatastore({ id: "file", folder: join(folder, "file") });
+    const staged = join(folder, "staged");
+    await writeFile(staged, "x");
+    const put = store.put(store.locationFor(SHA256, 1), { path: staged, size: 1, sha256: SHA256 }, SIGNAL);
+    await assert.rejects(put, (error: MatrixError) => {
+      assert.deepEqual([error.errcode, error.status, error.retryAfterMs], ["M_UNKNOWN", 503, 5_000]);
+      assert.ok(!error.message.includes(folder));
+      return true;
+    });
   });
 
   test("a reader who does not read costs no memory", async (t) => {
     const store = makeFileDatastore({ id: "file", folder: await testFolder(t) });
-    const location = await put(store, randomBytes(16 * 1024 * 1024));
+    const object = await put(store, randomBytes(16 * 1024 * 1024));
     const before = process.memoryUsage();
-    const streams = await Promise.all(Array.from({ length: 100 }, () => store.open(location, undefined, SIGNAL)));
+    const streams = await Promise.all(Array.from({ length: 100 }, () => store.open(object, undefined, SIGNAL)));
     const after = process.memoryUsage();
     assert.ok(after.external - before.external < 8 * 1024 * 1024);
     for (const stream of streams) await stream?.cancel();
-  });
-});
-
-describe("a bucket as a datastore", () => {
-  test("names its place so that two configurations of one bucket are seen to be the same", () => {
-    const place = (endpoint: string, ssl?: boolean) =>
-      makeS3Datastore({ id: "x", endpoint, ssl, bucketName: "media", accessKeyId: "a", accessSecret: "b" }).place;
-    assert.equal(place("store.example"), place("https://store.example/"));
-    assert.equal(place("store.example", true), "https://store.example/media");
-    assert.equal(place("127.0.0.1:9000", false), "http://127.0.0.1:9000/media");
-    assert.notEqual(place("store.example"), place("store.example", false));
-  });
-
-  test("a wrong secret is an error, not an absent object", async (t) => {
-    const { endpoint, bucket, accessKeyId } = await openTestBucket(t);
-    const keys = { accessKeyId, accessSecret: "wrong" };
-    const store = makeS3Datastore({ id: "x", endpoint, bucketName: bucket, ...keys, tempPath: await testFolder(t) });
-    t.after(() => store.close());
-    await assert.rejects(store.open("ab", undefined, SIGNAL));
-  });
-
-  test("a body that breaks off is an error, not a short answer", async (t) => {
-    const { options } = await startFailingStore(t, (_request, response) => {
-      response.writeHead(200, { "content-length": "10", etag: '"1"' });
-      response.write("cut", () => response.destroy());
-    });
-    const store = makeS3Datastore({ id: "x", ...options });
-    t.after(() => store.close());
-    await assert.rejects(read(await store.open("ab", undefined, SIGNAL)));
-  });
-
-  test("a bucket that is not there is an error, not an absent object", async (t) => {
-    const { options } = await startFailingStore(t, (_request, response) => refuse(response, 404, "NoSuchBucket"));
-    const store = makeS3Datastore({ id: "x", ...options });
-    t.after(() => store.close());
-    await assert.rejects(store.open("ab", undefined, SIGNAL), { name: "NoSuchBucket" });
-  });
-
-  test("asks for the region's signature, the storage class and the path that the configuration names", async (t) => {
-    const seen: IncomingHttpHeaders[] = [];
-    const { options, requests } = await startFailingStore(t, (request, response) => {
-      seen.push(request.headers);
-      response.writeHead(200, { etag: '"1"' }).end();
-    });
-    const more = { region: "eu-north-7", storageClass: "STANDARD_IA", tempPath: await testFolder(t) };
-    const store = makeS3Datastore({ id: "x", ...options, ...more });
-    t.after(() => store.close());
-    const file = await stage(store, Buffer.from("hello"));
-    await store.put("ab/cd", file, SIGNAL);
-    assert.deepEqual(requests, ["PUT /media/ab/cd"]);
-    assert.equal(seen[0]?.["x-amz-storage-class"], "STANDARD_IA");
-    assert.equal(seen[0]?.["content-length"], "5");
-    assert.equal(seen[0]?.["transfer-encoding"], undefined);
-    assert.equal(seen[0]?.expect, undefined);
-    assert.match(seen[0]?.authorization ?? "", /\/eu-north-7\/s3\/aws4_request/);
   });
 });

@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "../../origin/stores/db/database.ts";
-import { nextGeneration } from "../../origin/stores/db/generations.ts";
 import { deleteMedia, findMedia } from "../../origin/stores/db/media.ts";
 import { enqueueOutbox, markDelivered, undeliveredByKey } from "../../origin/stores/db/outbox.ts";
 import {
   noteVerdict,
   settleVerdict,
+  type TakenVerdict,
+  takeBackVerdict,
   takeVerdictsByToken,
   takeVerdictsByUser,
 } from "../../origin/stores/db/verdicts.ts";
@@ -74,7 +75,7 @@ for (const kind of databaseKinds()) {
       });
       for (const entry of await undeliveredByKey(db, key)) {
         await bucket.writeDocument(key, entry.document as { gen: number });
-        await markDelivered(db, entry.id, NOW);
+        await markDelivered(db, entry.id, NOW, NOW);
       }
     }
 
@@ -114,17 +115,18 @@ for (const kind of databaseKinds()) {
 
     /** What judging a token for the edge does; `isValid` is the homeserver. */
     async function validate(key: string, tokenHash: string, isValid: () => boolean): Promise<void> {
-      const generation = await noteVerdict(db, { key, serverName: "example.org", tokenHash, expiresAt: NOW });
+      const noted = { key, serverName: "example.org", tokenHash, terms: "the terms", expiresAt: NOW };
+      const note = await noteVerdict(db, noted);
       await lateBy(6);
-      if (!isValid()) return;
+      if (!isValid()) return await takeBackVerdict(db, note);
       await lateBy(6);
-      if (!(await settleVerdict(db, { key, generation, userId: USER, expiresAt: NOW }))) return;
+      if ((await settleVerdict(db, { ...noted, ...note, userId: USER }, NOW)) !== "settled") return;
       await lateBy(6);
-      await bucket.writeDocument(key, { gen: generation });
+      await bucket.writeDocument(key, { gen: note.generation });
     }
 
-    async function bury(keys: readonly string[]): Promise<void> {
-      for (const key of keys) await bucket.writeDocument(key, { gen: await nextGeneration(db), gone: true });
+    async function bury(taken: readonly TakenVerdict[]): Promise<void> {
+      for (const { key, generation } of taken) await bucket.writeDocument(key, { gen: generation, gone: true });
     }
 
     const isLive = async (key: string) => ((await bucket.readDocument(key)) ?? { gone: true }).gone !== true;

@@ -59,11 +59,14 @@ for (const kind of databaseKinds()) {
     test("what is delivered is forgotten, but for tombstones, which stay until their time is over", async () => {
       await note("d/a/b", live(5));
       await note("d/a/b", tombstone(7));
-      for (const entry of await undeliveredByKey(db, "d/a/b")) await markDelivered(db, entry.id, NOW + 10);
+      for (const entry of await undeliveredByKey(db, "d/a/b")) await markDelivered(db, entry.id, NOW, NOW + 10);
       assert.equal(await countUndelivered(db), 0);
-      assert.deepEqual(await expiredTombstones(db, NOW + 10, ALL), []);
-      const [old, ...others] = await expiredTombstones(db, NOW + 11, ALL);
+      assert.deepEqual(await expiredTombstones(db, NOW + 9, ALL), []);
+      const [old, ...others] = await expiredTombstones(db, NOW + 10, ALL);
       assert.deepEqual([old?.key, old?.generation, others], ["d/a/b", 7, []]);
+      await postponeOutbox(db, old?.id ?? 0, NOW + 20);
+      assert.deepEqual(await expiredTombstones(db, NOW + 19, ALL), []);
+      assert.equal(await countUndelivered(db), 0);
       await forgetOutbox(db, old?.id ?? 0);
       assert.deepEqual((await db.query("SELECT id FROM edge_outbox")).rows, []);
     });
@@ -79,6 +82,22 @@ for (const kind of databaseKinds()) {
       await postponeOutbox(db, first?.id ?? 0, NOW + 20);
       assert.deepEqual(await keys(NOW + 9), ["second", "third"]);
       assert.equal((await undeliveredByKey(db, "first"))[0]?.attempts, 1);
+    });
+
+    test("what comes in masses is due after all others, however old it is", async () => {
+      const masses = Array.from({ length: 500 }, (_, n) => ({
+        ...{ key: `many/${n}`, generation: n, document: tombstone(n), createdAt: NOW, bulk: true },
+      }));
+      await enqueueOutbox(db, ...masses);
+      await note("one", tombstone(1_000), NOW + 5);
+      const due = await dueOutbox(db, NOW + 9, 3);
+      assert.deepEqual(
+        due.map((entry) => entry.key),
+        ["one", "many/0", "many/1"],
+      );
+      assert.equal(await countUndelivered(db), 501);
+      await enqueueOutbox(db);
+      assert.equal(await countUndelivered(db), 501);
     });
   });
 }

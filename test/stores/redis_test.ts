@@ -6,8 +6,10 @@ import { type Log, silentLog } from "../../origin/platform/log.ts";
 import type { Pour } from "../../origin/stores/cache/bucket.ts";
 import { MAX_HINT_BYTES } from "../../origin/stores/cache/hint_cache.ts";
 import { type Cache, openCache } from "../../origin/stores/cache/open_cache.ts";
+import type { RedisPatience } from "../../origin/stores/cache/redis.ts";
 import type { Lifetime } from "../support/lifetime.ts";
-import { redisServerSkip, redisSkip, sharedRedis, startRedis, uniqueName } from "../support/redis.ts";
+import { LONG_PATIENCE, redisServerSkip, redisSkip, sharedRedis, startRedis, uniqueName } from "../support/redis.ts";
+import { until } from "../support/until.ts";
 
 const kinds = [
   { name: "memory", skip: false as const, redis: () => undefined },
@@ -19,7 +21,7 @@ for (const kind of kinds) {
   describe(`a cache in ${kind.name}`, { skip: kind.skip }, () => {
     let cache: Cache;
     before(async () => {
-      cache = await openCache({ redis: kind.redis(), clock: systemClock, log: silentLog });
+      cache = await openCache({ redis: kind.redis(), patience: LONG_PATIENCE, clock: systemClock, log: silentLog });
     });
     after(() => cache.close());
 
@@ -50,19 +52,20 @@ for (const kind of kinds) {
     });
 
     test("fills a bucket, and says how long until something fits again", async () => {
-      const [home, pour] = [uniqueName(), pourOf(1, { full: 10, brim: 10, drainPerMs: 0.001 })];
+      const [home, pour] = [uniqueName(), pourOf(1, { full: 10, brim: 10, drainPerMs: 1e-6 })];
       for (let times = 0; times < 10; times += 1) assert.ok((await cache.buckets.pour(home, [pour])).fits);
       const outcome = await cache.buckets.pour(home, [pour]);
       assert.ok(!outcome.fits && outcome.index === 0);
-      assert.ok(outcome.waitMs > 800 && outcome.waitMs <= 1000, `${outcome.waitMs} ms`);
+      assert.ok(outcome.waitMs > 900_000 && outcome.waitMs <= 1_000_000, `${outcome.waitMs} ms`);
     });
 
     test("lets a bucket drain", async () => {
-      const [home, pour] = [uniqueName(), pourOf(1, { full: 1, brim: 1, drainPerMs: 0.05 })];
+      const [home, pour] = [uniqueName(), pourOf(1, { full: 1, brim: 1, drainPerMs: 1e-9 })];
       assert.ok((await cache.buckets.pour(home, [pour])).fits);
       assert.ok(!(await cache.buckets.pour(home, [pour])).fits);
-      await wait(30);
-      assert.ok((await cache.buckets.pour(home, [pour])).fits);
+      await wait(5);
+      // The rate is told with each pour: by this one, the bucket is empty by now.
+      assert.ok((await cache.buckets.pour(home, [{ ...pour, size: { ...pour.size, drainPerMs: 1 } }])).fits);
     });
 
     test("pours into all buckets or into none", async () => {
@@ -114,7 +117,8 @@ for (const kind of kinds) {
 
 describe("two processes with one Redis", { skip: redisSkip() }, () => {
   test("share hints and buckets", async (t) => {
-    const [one, other] = await Promise.all([openOn(t, sharedRedis()), openOn(t, sharedRedis())]);
+    const open = () => openOn(t, sharedRedis(), { patience: LONG_PATIENCE });
+    const [one, other] = await Promise.all([open(), open()]);
     const key = uniqueName();
     await one.hints.set(key, "told", 60_000);
     assert.equal(new TextDecoder().decode(await other.hints.get(key)), "told");
@@ -130,7 +134,9 @@ describe("a Redis in trouble", { skip: redisServerSkip() }, () => {
   test("that is killed: counting goes on in this process, quickly, and is shared again when it is back", async (t) => {
     const redis = await startRedis(t);
     const said: string[] = [];
-    const [one, other] = await Promise.all([openOn(t, redis.addr, said), openOn(t, redis.addr)]);
+    // To wait for what is gone would take that long, and the test would fail.
+    const open = (said: string[]) => openOn(t, redis.addr, { said, patience: LONG_PATIENCE });
+    const [one, other] = await Promise.all([open(said), open([])]);
     const pour = pourOf(1, { full: 3, brim: 3, drainPerMs: 1e-9 });
     const home = uniqueName();
     for (const turn of [one, other, one]) assert.ok((await turn.buckets.pour(home, [pour])).fits);
@@ -145,13 +151,13 @@ describe("a Redis in trouble", { skip: redisServerSkip() }, () => {
     await one.hints.set(home, "hint", 60_000);
     assert.equal(await one.hints.get(home), undefined);
     assert.equal(await one.hints.delete(home), false, "nobody may take it for deleted");
-    assert.ok(performance.now() - began < 500, "nothing waited for what is gone");
+    assert.ok(performance.now() - began < LONG_PATIENCE.commandMs / 2, "nothing waited for what is gone");
 
     await redis.restart();
     await until(async () => {
       await one.hints.set(home, "again", 60_000);
       return (await other.hints.get(home)) !== undefined;
-    });
+    }, "it is shared again");
     const shared = uniqueName();
     const turns = [];
     for (const turn of [one, other, one, other]) turns.push((await turn.buckets.pour(shared, [pour])).fits);
@@ -159,33 +165,34 @@ describe("a Redis in trouble", { skip: redisServerSkip() }, () => {
     assert.deepEqual(said, ["Redis is away: this process goes on by itself", "Redis is back"], "each said once");
   });
 
-  test("that hangs: one request waits a moment, the others do not wait at all", async (t) => {
+  test("that hangs: one request waits a moment, the others are not even asked", async (t) => {
     const redis = await startRedis(t);
     const cache = await openOn(t, redis.addr);
     const pour = pourOf(1, { full: 1000, brim: 1000, drainPerMs: 1e-9 });
     assert.ok((await cache.buckets.pour("user", [pour])).fits);
+    const before = await redis.scriptsRun();
     redis.freeze();
     t.after(async () => redis.thaw());
     const began = performance.now();
     assert.ok((await cache.buckets.pour("user", [pour])).fits);
     const first = performance.now() - began;
-    assert.ok(first < 600, `${first} ms`);
+    assert.ok(first < 4_000, `${first} ms`);
     for (let times = 0; times < 100; times += 1) assert.ok((await cache.buckets.pour("user", [pour])).fits);
     const others = performance.now() - began - first;
-    assert.ok(others < 200, `${others} ms`);
     redis.thaw();
     await until(async () => {
       await cache.hints.set("thawed", "yes", 60_000);
       return (await cache.hints.get("thawed")) !== undefined;
-    });
+    }, "it is used again");
+    // The first, and then one a second, to find out whether it answers again.
+    const asked = (await redis.scriptsRun()) - before;
+    assert.ok(asked <= 1 + Math.ceil(others / 1_000), `${asked} pours reached it in ${others} ms`);
   });
 
   test("that is not there at the start: the cache opens all the same, and uses it once it is", async (t) => {
     const redis = await startRedis(t);
     await redis.kill();
-    const began = performance.now();
     const cache = await openOn(t, redis.addr);
-    assert.ok(performance.now() - began < 1000);
     const pour = pourOf(1, { full: 1, brim: 1, drainPerMs: 1e-9 });
     assert.ok((await cache.buckets.pour("user", [pour])).fits);
     assert.ok(!(await cache.buckets.pour("user", [pour])).fits);
@@ -193,7 +200,7 @@ describe("a Redis in trouble", { skip: redisServerSkip() }, () => {
     await until(async () => {
       await cache.hints.set("here", "yes", 60_000);
       return (await cache.hints.get("here")) !== undefined;
-    });
+    }, "it is used");
   });
 
   test("one shard of two: what belongs to the other is still shared", async (t) => {
@@ -202,7 +209,8 @@ describe("a Redis in trouble", { skip: redisServerSkip() }, () => {
       { name: "well", addr: well.addr },
       { name: "ill", addr: ill.addr },
     ];
-    const cache = await openCache({ redis: { shards, databaseNumber: 0 }, clock: systemClock, log: silentLog });
+    const where = { redis: { shards, databaseNumber: 0 }, patience: LONG_PATIENCE };
+    const cache = await openCache({ ...where, clock: systemClock, log: silentLog });
     t.after(() => cache.close());
     const keys = Array.from({ length: 40 }, (_, index) => `key ${index}`);
     await ill.kill();
@@ -215,7 +223,11 @@ describe("a Redis in trouble", { skip: redisServerSkip() }, () => {
   test("that wants a password is opened with the one of its URL, and not without; the URL names the database, too", async (t) => {
     const redis = await startRedis(t, { password: "s3cret/of it" });
     const url = (database: number) => `redis://:s3cret%2Fof%20it@${redis.addr}/${database}`;
-    const [shut, open, elsewhere] = await Promise.all([openOn(t, redis.addr), openOn(t, url(3)), openOn(t, url(4))]);
+    const [open, elsewhere] = await Promise.all(
+      [url(3), url(4)].map((addr) => openOn(t, addr, { patience: LONG_PATIENCE })),
+    );
+    const shut = await openOn(t, redis.addr);
+    assert.ok(open && elsewhere);
     for (const cache of [shut, open]) await cache.hints.set("key", "value", 60_000);
     assert.equal(await shut.hints.get("key"), undefined);
     assert.equal((await open.hints.get("key"))?.byteLength, 5);
@@ -240,17 +252,15 @@ function threeShards(addr: string) {
   });
 }
 
-async function openOn(t: Lifetime, addr: string, said: string[] = []): Promise<Cache> {
+/** Opens a cache there, with the patience of everyday unless told otherwise. */
+async function openOn(
+  t: Lifetime,
+  addr: string,
+  { said = [], patience }: { readonly said?: string[]; readonly patience?: RedisPatience } = {},
+): Promise<Cache> {
   const log: Log = { ...silentLog, warn: (_, text) => void said.push(text), info: (_, text) => void said.push(text) };
-  const cache = await openCache({ redis: { shards: [shard(addr)], databaseNumber: 0 }, clock: systemClock, log });
+  const redis = { shards: [shard(addr)], databaseNumber: 0 };
+  const cache = await openCache({ redis, patience, clock: systemClock, log });
   t.after(() => cache.close());
   return cache;
-}
-
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 5_000;
-  while (!(await isSo())) {
-    assert.ok(performance.now() < deadline, "it did not come about");
-    await wait(20);
-  }
 }

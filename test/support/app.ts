@@ -5,7 +5,7 @@ import { type App, buildApp } from "../../origin/app.ts";
 import type { Overrides } from "../../origin/app_base.ts";
 import { parseConfig } from "../../origin/config/load.ts";
 import { silentLog } from "../../origin/platform/log.ts";
-import { newDatabase } from "./database.ts";
+import { newDatabase, putPglite } from "./database.ts";
 import { startEdge } from "./edge.ts";
 import { type Account, type FakeHomeserver, startHomeserver } from "./homeserver.ts";
 import type { Lifetime } from "./lifetime.ts";
@@ -41,15 +41,19 @@ export interface OriginOptions {
 }
 
 const POOL = 5;
+/** The answer after one at the edge is a hit, however slow the machine is. */
+const PUBLICATION_WAIT_MS = 60_000;
 
 /** Starts an origin with a fresh database and datastore in a temporary folder. */
 export async function startOrigin(lifetime: Lifetime, options: OriginOptions): Promise<TestOrigin> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "mxcdn-test-")));
   if (options.folder === undefined) lifetime.after(() => rm(folder, { recursive: true, force: true }));
   const own = wantsPostgres(options) ? await newDatabase(POOL) : undefined;
-  const yaml = yamlOf(folder, { ...options, postgres: options.postgres ?? own?.url });
+  const postgres = options.postgres ?? own?.url;
+  if (postgres === undefined && options.folder === undefined) await putPglite(databaseFolder(folder));
+  const yaml = yamlOf(folder, { ...options, postgres });
   const { config } = parseConfig([{ name: "test.yaml", text: yaml }, ...(options.files ?? [])]);
-  const app = await buildApp(config, { log: silentLog, ...options.overrides });
+  const app = await buildApp(config, { log: silentLog, publicationWaitMs: PUBLICATION_WAIT_MS, ...options.overrides });
   lifetime.after(async () => {
     await app.close();
     await own?.drop();
@@ -95,9 +99,8 @@ export async function startStack(lifetime: Lifetime, options: StackOptions = {})
   const serverName = options.serverName ?? "example.org";
   const homeserver = await startHomeserver(options.accounts ?? ACCOUNTS);
   lifetime.after(() => homeserver.close());
-  // The edge must know where the origin answers, and the origin where the bucket is: the port is taken first.
-  const port = await freePort();
-  const edge = await startEdge({ originUrl: `http://127.0.0.1:${port}`, hopSecret: HOP_SECRET });
+  // The origin must know where the bucket is, and the edge where the origin answers: the edge is told when it does.
+  const edge = await startEdge({ hopSecret: HOP_SECRET });
   lifetime.after(() => edge.dispose());
   const { s3 } = edge;
   const origin = await startOrigin(lifetime, {
@@ -109,10 +112,15 @@ edge:
   hopSecret: ${HOP_SECRET}
   bucket: { endpoint: "${s3.endpoint}", bucketName: "${s3.bucket}", accessKeyId: "${s3.accessKeyId}", accessSecret: "${s3.secretAccessKey}" }
 ${options.yaml ?? ""}
-repo: { bindAddress: 127.0.0.1, port: ${port}, logLevel: warn }
+repo: { bindAddress: 127.0.0.1, port: 0, logLevel: warn }
 `,
   });
+  await edge.tellOrigin(origin.url);
   return { origin, edge, homeserver, tiers: { origin: origin.url, edge: edge.url } };
+}
+
+function databaseFolder(folder: string): string {
+  return join(folder, "db");
 }
 
 function yamlOf(folder: string, options: OriginOptions): string {
@@ -122,19 +130,10 @@ function yamlOf(folder: string, options: OriginOptions): string {
   });
   const database = options.postgres
     ? `database: { postgres: "${options.postgres}" }`
-    : `database: { folder: "${join(folder, "db")}" }`;
+    : `database: { folder: "${databaseFolder(folder)}" }`;
   const repo = /^repo:/m.test(options.yaml ?? "") ? "" : "repo: { bindAddress: 127.0.0.1, port: 0 }\n";
   const tokens = /^accessTokens:/m.test(options.yaml ?? "") ? "" : "accessTokens: { maxCacheTimeSeconds: 3600 }\n";
   const limits = /^rateLimit:/m.test(options.yaml ?? "") ? "" : "rateLimit: { enabled: false }\n";
   const stores = `datastores:\n  - { id: files, type: file, forKinds: [all], opts: { path: "${join(folder, "media")}" } }\n`;
   return `homeservers:\n${homeservers.join("\n")}\n${database}\n${stores}${repo}${tokens}${limits}${options.yaml ?? ""}`;
-}
-
-async function freePort(): Promise<number> {
-  const { createServer } = await import("node:net");
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

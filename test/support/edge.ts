@@ -2,10 +2,12 @@ import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { Miniflare } from "miniflare";
+import { until } from "./until.ts";
 
 /** What an edge under test is told. */
 export interface EdgeOptions {
-  readonly originUrl: string;
+  /** Where its origin answers; without it the edge hears that by `tellOrigin`. */
+  readonly originUrl?: string;
   readonly hopSecret: string;
   /** More variables of its environment (`edge/env.ts`). */
   readonly vars?: Readonly<Record<string, string>>;
@@ -22,10 +24,13 @@ export interface EdgeS3 {
   readonly secretAccessKey: string;
 }
 
-/** What the bucket does when the edge reads it: as it is, after `delayMs`, when it is `held` no more, or not at all. */
+/** What the bucket does when the edge reads it. */
 export interface BucketMood {
+  /** What is read comes only after so many milliseconds, and is from before. */
   readonly delayMs?: number;
+  /** Nothing is read until it is `held` no more. */
   readonly held?: boolean;
+  /** Every read fails. */
   readonly failing?: boolean;
 }
 
@@ -41,8 +46,10 @@ export interface RunningEdge {
   /** How often the Worker has read each key through its binding. */
   bucketReads(): Promise<Record<string, number>>;
   setBucketMood(mood: BucketMood): Promise<void>;
-  /** Holds the bucket until `count` of the requests that `send` sends have reached the Worker, so that they are there at once. */
+  /** Lets in what `send` sends when `count` requests of it have come, so that all of them are there at once and wait for the bucket. */
   gather<T>(count: number, send: () => Promise<T>): Promise<T>;
+  /** Where the origin of an edge answers that was started without knowing. To be said before the first request. */
+  tellOrigin(url: string): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -52,19 +59,22 @@ const KEYS = { accessKeyId: "local", secretAccessKey: "local-secret" };
 const CONTROL = "/__test/";
 
 /**
- * The real Worker, with its bucket binding watched: it counts the reads and can be slow or broken. Its own paths are asked only
- * by this file.
+ * The real Worker, with its bucket binding watched: it counts the reads and can be slow or broken. While it is `closed`, requests
+ * wait at its door. Its own paths are asked only by this file.
  */
 const WATCHED = `
 import worker from "./edge/main.ts";
 const reads = {};
 let mood = {};
-let visits = 0;
+let told = {};
+let visits = { come: 0, in: 0 };
 async function act(work) {
+  const { delayMs } = mood;
   while (mood.held) await scheduler.wait(5);
-  if (mood.delayMs) await scheduler.wait(mood.delayMs);
   if (mood.failing) throw new Error("the test broke the bucket");
-  return await work();
+  const result = await work();
+  if (delayMs) await scheduler.wait(delayMs);
+  return result;
 }
 function watched(bucket) {
   return bucket && { get(key, options) { reads[key] = (reads[key] ?? 0) + 1; return act(() => bucket.get(key, options)); } };
@@ -74,9 +84,12 @@ export default {
     const { pathname } = new URL(request.url);
     if (pathname === "${CONTROL}reads") return Response.json(reads);
     if (pathname === "${CONTROL}mood") { mood = await request.json(); return new Response(null, { status: 204 }); }
+    if (pathname === "${CONTROL}origin") { told = { ORIGIN_URL: await request.text() }; return new Response(null, { status: 204 }); }
     if (pathname === "${CONTROL}visits") return Response.json(visits);
-    visits += 1;
-    return await worker.fetch(request, { ...env, BUCKET: watched(env.BUCKET) }, context);
+    visits.come += 1;
+    while (mood.closed) await scheduler.wait(5);
+    visits.in += 1;
+    return await worker.fetch(request, { ...env, ...told, BUCKET: watched(env.BUCKET) }, context);
   },
 };`;
 
@@ -91,12 +104,12 @@ export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
     // Miniflare's front resolves encoded dot segments and compresses texts; this socket leads to the Worker itself.
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
     r2Buckets: { [options.withoutBinding ? "ELSEWHERE" : "BUCKET"]: { id: BUCKET, s3Credentials: KEYS } },
-    bindings: { ORIGIN_URL: options.originUrl, HOP_SECRET: options.hopSecret, ...options.vars },
+    bindings: { ORIGIN_URL: options.originUrl ?? "", HOP_SECRET: options.hopSecret, ...options.vars },
   });
   const front = await worker.ready;
   const direct = withoutSlash(await worker.unsafeGetDirectURL());
   const read = async (what: string) => (await fetch(`${direct}${CONTROL}${what}`)).json();
-  const setBucketMood = async (mood: BucketMood) => {
+  const setBucketMood = async (mood: BucketMood & { closed?: boolean }) => {
     await fetch(`${direct}${CONTROL}mood`, { method: "POST", body: JSON.stringify(mood) });
   };
   return {
@@ -107,19 +120,23 @@ export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
     bucketReads: async () => (await read("reads")) as Record<string, number>,
     setBucketMood,
     async gather(count, send) {
-      const before = Number(await read("visits"));
-      await setBucketMood({ held: true });
+      const visits = async () => (await read("visits")) as { come: number; in: number };
+      const before = await visits();
+      await setBucketMood({ closed: true });
       try {
         const sent = send();
-        while (Number(await read("visits")) < before + count) await setTimeout(5);
-        // They have arrived, and some have yet to compute what they look for.
-        await setTimeout(100);
+        await until(async () => (await visits()).come >= before.come + count, "they have not all come");
+        await setBucketMood({ held: true });
+        await until(async () => (await visits()).in >= before.in + count, "they are not all in");
+        // Some have yet to compute what they look for.
+        await setTimeout(200);
         await setBucketMood({});
         return await sent;
       } finally {
         await setBucketMood({});
       }
     },
+    tellOrigin: async (url) => void (await fetch(`${direct}${CONTROL}origin`, { method: "POST", body: url })),
     dispose: () => worker.dispose(),
   };
 }

@@ -1,8 +1,16 @@
-import { readdir } from "node:fs/promises";
+import { readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { MARKS } from "../../origin/stores/datastores/datastore_mark.ts";
 
-/** Every file below a folder, by its path. A folder that is not there has none. */
+/** Every file below a folder, by its path, but for the marks of databases. A folder that is not there has none. */
 export async function listFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return files.filter((path) => !path.includes(`/${MARKS}`));
+}
+
+/** Gives a file another content at once: whoever reads it meanwhile sees the old or the new, and nothing cut short. */
+export async function replaceFile(path: string, content: string): Promise<void> {
+  await writeFile(`${path}.new`, content);
+  await rename(`${path}.new`, path);
 }

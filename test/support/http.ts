@@ -15,6 +15,9 @@ export interface Asking {
   readonly body?: Buffer | string | undefined;
 }
 
+/** A connection that nothing has moved on for so long hangs: better an error that says what than a test that never ends. */
+const SILENCE_MS = 120_000;
+
 /** Asks over plain HTTP without normalising the path, and hears the whole answer. */
 export function ask(base: string, path: string, asking: Asking = {}): Promise<Heard> {
   const { hostname, port, host } = new URL(base);
@@ -28,7 +31,7 @@ export function ask(base: string, path: string, asking: Asking = {}): Promise<He
   };
   return new Promise((resolve, reject) => {
     const request = httpRequest(
-      { hostname, port, path, method: asking.method ?? "GET", headers, agent: false },
+      { hostname, port, path, method: asking.method ?? "GET", headers, agent: false, timeout: SILENCE_MS },
       (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk) => chunks.push(chunk));
@@ -43,6 +46,7 @@ export function ask(base: string, path: string, asking: Asking = {}): Promise<He
         });
       },
     );
+    request.on("timeout", () => request.destroy(new Error(`no answer to ${path} in ${SILENCE_MS} ms`)));
     request.on("error", reject);
     request.end(body);
   });

@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect } from "node:net";
 import { delimiter, join } from "node:path";
+import { freePort } from "./free_port.ts";
 import type { Lifetime } from "./lifetime.ts";
 
 /** A Redis server of a test's own, which it may stop, freeze and start again. */
@@ -17,6 +18,8 @@ export interface TestRedis {
   thaw(): void;
   /** Starts it again, empty, at the same address. */
   restart(): Promise<void>;
+  /** How many scripts it has run since it was started. */
+  scriptsRun(): Promise<number>;
 }
 
 /**
@@ -37,6 +40,9 @@ export function redisServerSkip(): string | false {
 export function sharedRedis(): string {
   return process.env.MXCDN_TEST_REDIS as string;
 }
+
+/** For tests of what is shared: a server or a process that pauses for a moment is waited for, not taken for away. */
+export const LONG_PATIENCE = { connectMs: 30_000, commandMs: 30_000 };
 
 /** A name that no other test has. */
 export function uniqueName(): string {
@@ -62,7 +68,18 @@ export async function startRedis(t: Lifetime, options: { readonly password?: str
     restart: async () => {
       server = await launch(port, options.password);
     },
+    scriptsRun: () => scriptsRun(port),
   };
+}
+
+async function scriptsRun(port: number): Promise<number> {
+  const socket = connect(port, "127.0.0.1");
+  // Answered in turn, and then it hangs up.
+  socket.write("INFO commandstats\r\nQUIT\r\n");
+  let told = "";
+  for await (const chunk of socket) told += chunk;
+  const counts = told.matchAll(/^cmdstat_(?:eval|evalsha):calls=(\d+)/gm);
+  return [...counts].reduce((sum, [, calls]) => sum + Number(calls), 0);
 }
 
 async function launch(port: number, password = ""): Promise<ChildProcess> {
@@ -76,14 +93,6 @@ async function launch(port: number, password = ""): Promise<ChildProcess> {
   }
   if (server.exitCode !== null) throw new Error(`redis-server did not start: ${printed}`);
   return server;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 function missing(what: string | undefined): string | false {

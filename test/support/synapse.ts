@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { generateSigningKey, type SigningKeySeed } from "../../origin/matrix/signing_key_file.ts";
+import { freePort } from "./free_port.ts";
 import type { Lifetime } from "./lifetime.ts";
 import { BRIDGE, type SynapseOptions, writeSynapseConfig } from "./synapse_config.ts";
 import type { SynapseInstallation } from "./synapse_venv.ts";
@@ -162,13 +162,4 @@ async function untilHealthy(url: string, running: Running): Promise<void> {
     if (answer?.ok) return;
     await wait(POLL_MS);
   }
-}
-
-/** A port of loopback that nobody uses at the moment. */
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

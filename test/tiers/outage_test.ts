@@ -51,6 +51,17 @@ describe("a homeserver in trouble", () => {
   });
 });
 
+test("a homeserver that takes its time is asked once for each request, and what it allows is a hit", async () => {
+  const slow = await startStack(lifetime, { yaml: "accessTokens: { maxCacheTimeSeconds: 0 }" });
+  const id = await upload(slow.tiers.edge, USER, "slow ".repeat(50));
+  await ask(slow.tiers.edge, download(id), { token: USER });
+  slow.homeserver.delayMs = 2_500;
+  const before = slow.homeserver.asked.length;
+  const heard = await ask(slow.tiers.edge, download(id), { token: USER });
+  assert.equal(heard.headers["cache-status"], "mxcdn-edge; hit");
+  assert.equal(slow.homeserver.asked.length, before + 1);
+});
+
 describe("an origin that is gone", () => {
   test("what was cached is still served with the same headers; what was not gets an error at once, with Retry-After", async () => {
     const kept = await upload(stack.tiers.origin, USER, "kept ".repeat(100), { type: "text/plain", name: "kept.txt" });

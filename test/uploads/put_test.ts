@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { request } from "node:http";
 import { describe, test } from "node:test";
+import { breakOff } from "../support/break_off.ts";
 import { ask, jsonOf, upload } from "../support/http.ts";
 import { askChunked, bytes, create, download, newUser, put, SERVER, stackForFile } from "./stage.ts";
 
@@ -132,7 +132,8 @@ for (const tier of ["origin", "edge"] as const) {
     test("#81 a broken-off one can be repeated, and shows nothing", async () => {
       const token = user();
       const id = await create(base(), token);
-      for (let attempt = 0; attempt < 2; attempt += 1) await breakOff(base(), token, id);
+      for (let attempt = 0; attempt < 2; attempt += 1)
+        await breakOff(base(), { method: "PUT", path: `/_matrix/media/v3/upload/${id}`, token, length: 100_000 });
       assert.equal((await ask(base(), download(id, "?timeout_ms=0"), { token })).status, 504);
       const body = bytes();
       assert.equal((await put(base(), token, id, { body })).status, 200);
@@ -192,15 +193,3 @@ test("a lost race leaves no body that nobody points at", async () => {
   );
   assert.deepEqual(rows, []);
 });
-
-/** Sends a part of the announced body, then hangs up. */
-function breakOff(base: string, token: string, id: string): Promise<void> {
-  const { hostname, port } = new URL(base);
-  const headers = { authorization: `Bearer ${token}`, "content-length": "100000" };
-  return new Promise((resolve) => {
-    const broken = request({ hostname, port, method: "PUT", path: `/_matrix/media/v3/upload/${id}`, headers });
-    broken.on("error", () => undefined);
-    broken.on("close", () => resolve());
-    broken.write(bytes(50_000), () => setTimeout(() => broken.destroy(), 50));
-  });
-}

@@ -10,11 +10,11 @@ export const databaseSchema = z
     ),
     folder: text(
       "./data/db",
-      "Where the embedded database keeps its files. New with mxcdn; ignored where `postgres` is set.",
+      "Where the embedded database keeps its files; otherwise in the folder of `--data`. New with mxcdn; ignored where `postgres` is set.",
     ),
     pool: z
       .object({
-        maxConnections: count(25, "How many connections the process may hold.", { min: 1 }),
+        maxConnections: count(25, "How many connections the process may hold.", { least: 1 }),
         maxIdleConnections: count(5, "idle connections are closed after a while.", { status: "retired" }),
       })
       .prefault({})

@@ -18,7 +18,7 @@ const cacheSchema = z
 export const downloadsSchema = z
   .object({
     maxBytes: bytes(104_857_600, "The largest media fetched from another server; 0: no limit."),
-    numWorkers: count(10, "How many media are fetched from other servers at once; 0: no limit.", {
+    numWorkers: count(10, "How many media are fetched from other servers at once, half of them for one user; 0: 500.", {
       domain: false,
       live: false,
     }),
@@ -33,7 +33,7 @@ export const downloadsSchema = z
       status: "later",
     }),
     defaultRangeChunkSizeBytes: bytes(10_485_760, "How much a range request without an end is answered with.", {
-      min: 1,
+      least: 1,
     }),
     cache: cacheSchema,
   })

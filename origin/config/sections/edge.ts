@@ -8,7 +8,7 @@ const bucketSchema = z
   .object({
     endpoint: httpUrl("", "Where the bucket's S3 API answers, `https://<account>.r2.cloudflarestorage.com`."),
     bucketName: text("", "The bucket that the Worker is bound to."),
-    accessKeyId: text("", "The key's id. It must be allowed to read and write objects."),
+    accessKeyId: text("", "The key's id. It must be allowed to read, write, delete and list objects."),
     accessSecret: text("", "The key's secret."),
     region: text("auto", "The region; R2 wants `auto`."),
   })

@@ -6,7 +6,7 @@ import { LOCAL_NETWORKS, networks } from "../networks.ts";
 export const federationSchema = z
   .object({
     backoffAt: count(20, "After how many failures in a row another server is left alone for a while.", {
-      min: 1,
+      least: 1,
     }),
     notaries: texts(
       [],

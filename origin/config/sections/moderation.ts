@@ -23,7 +23,7 @@ export const archivingSchema = z
   .object({
     enabled: flag(true, "Allow exports and imports."),
     selfService: flag(false, "Users may export their own media, administrators of a homeserver that of the server."),
-    targetBytesPerPart: bytes(209_715_200, "About how large the parts of an export are.", { domain: false, min: 1 }),
+    targetBytesPerPart: bytes(209_715_200, "About how large the parts of an export are.", { domain: false, least: 1 }),
   })
   .prefault({})
   .meta({ description: "Exports and imports.", domain: true, live: true, status: "later" });

@@ -28,7 +28,7 @@ export const thumbnailsSchema = z
   .object({
     maxSourceBytes: bytes(10_485_760, "The largest file a thumbnail is made of; 0: no limit."),
     maxPixels: count(32_000_000, "Pictures of so many pixels and more get no thumbnail.", {
-      min: 1,
+      least: 1,
       type: "pixels",
       domain: false,
       live: false,
@@ -38,11 +38,14 @@ export const thumbnailsSchema = z
       live: false,
     }),
     sizes: z
-      .array(sizeSchema, { error: "must be a list of sizes" })
-      .min(1, { error: "must list at least one size" })
+      .preprocess(
+        (value) => (Array.isArray(value) && value.length === 0 ? DEFAULT_SIZES : value),
+        z.array(sizeSchema, { error: "must be a list of sizes" }),
+      )
       .default(DEFAULT_SIZES)
       .meta({
         type: "list of sizes",
+        least: 1,
         description: "The sizes that are made. The smallest that covers what was asked for is used.",
       }),
     dynamicSizing: flag(false, "Make whatever size is asked for instead."),

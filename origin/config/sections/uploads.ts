@@ -15,7 +15,7 @@ export const uploadsSchema = z
     minBytes: bytes(100, "The smallest upload."),
     reportedMaxBytes: bytes(0, "The limit that clients are told: 0 tells `maxBytes`, -1 tells none.", { min: -1 }),
     maxPending: count(5, "How many ids a user may reserve and leave unused (asynchronous uploads); 0: no limit."),
-    maxAgeSeconds: count(1800, "How long a reserved id waits for its upload.", { type: "seconds", min: 1 }),
+    maxAgeSeconds: count(1800, "How long a reserved id waits for its upload.", { type: "seconds", least: 1 }),
     quotas: z
       .object({
         enabled: flag(false, "Hold users to the rules below."),

@@ -1,6 +1,8 @@
 import type { FastifyRequest } from "fastify";
+import { HOP_PATHS } from "../../../shared/hop_paths.ts";
 import { MatrixError } from "../../../shared/matrix_error.ts";
 import { jsonAnswer } from "../../../shared/respond.ts";
+import { VERDICT_SCOPE_HEADER } from "../../../shared/verdict.ts";
 import type { GiveVerdict } from "../../pipelines/authenticate/verdict.ts";
 import { credentialsOf } from "../authenticate.ts";
 import type { Route } from "../server.ts";
@@ -13,19 +15,15 @@ export interface EdgeRouteParts {
   readonly giveVerdict: GiveVerdict;
 }
 
-/** Tells the edge where the verdict lies: `bucket` or `memory`. */
-export const VERDICT_SCOPE_HEADER = "mxcdn-verdict-scope";
-
-/** What only our own edge may ask, proven by the signature of the hop; for anybody else these paths do not exist. */
+/** What the edge asks for a token that it does not know. */
 export function edgeRoutes(parts: EdgeRouteParts): Route[] {
   return [
     {
       action: "edge_verdict",
       methods: ["POST"],
-      path: "/_mxcdn/v1/verdict",
+      path: HOP_PATHS.verdict,
       async handle(request, reply) {
-        const { fromEdge, host, clientAddress } = request.context;
-        if (!fromEdge) throw new MatrixError("M_UNRECOGNIZED", "Unrecognized request", { status: 404 });
+        const { host, clientAddress } = request.context;
         const tenant = parts.tenantOf(request);
         const credentials = credentialsOf(request);
         if (!credentials) throw new MatrixError("M_MISSING_TOKEN", "Cannot answer without an access token");

@@ -23,6 +23,8 @@ export interface FederationRouteParts {
   readonly thumbnail: FindOrMakeThumbnail;
   readonly openShared: OpenShared;
   readonly limits: Pick<Limits, "chargeDownload">;
+  /** How long an answer to the edge may wait for its publication, in milliseconds. */
+  readonly publicationWaitMs: number;
   /** Absent where there is no edge. */
   readonly publishKey: PublishKey | undefined;
 }
@@ -43,10 +45,11 @@ export function federationRoutes(parts: FederationRouteParts): Route[] {
     // Whatever comes of this request: the edge is to judge the next one of this server by itself.
     const keyPublished = fromEdge ? parts.publishKey?.(server.keys, server.tenant.domain) : undefined;
     const served = await find(request, server);
+    const published = Promise.all([keyPublished, fromEdge && served.publish?.()]);
     return await replyMultipart(request, reply, served.servable, {
       boundary: formatBoundary(randomBytes(16)),
       open: parts.openShared,
-      published: fromEdge ? Promise.all([keyPublished, served.publish?.()]) : undefined,
+      publication: fromEdge ? { published, waitMs: parts.publicationWaitMs } : undefined,
       charge: (bytes) => parts.limits.chargeDownload({ kind: "server", serverName: server.serverName }, bytes),
     });
   }

@@ -23,6 +23,8 @@ export interface MediaRouteParts {
   readonly download: Download;
   readonly thumbnail: FindOrMakeThumbnail;
   readonly limits: Pick<Limits, "chargeDownload">;
+  /** How long an answer to the edge may wait for its publication, in milliseconds. */
+  readonly publicationWaitMs: number;
 }
 
 type DownloadRoute = Extract<MediaRoute, { kind: "download" }>;
@@ -59,10 +61,11 @@ export function mediaRoutes(parts: MediaRouteParts): Route[] {
             accept: headerOf(request, "accept"),
           });
     const published = request.context.fromEdge ? served.publish?.() : undefined;
+    const publication = published && { published, waitMs: parts.publicationWaitMs };
     const charge = (bytes: number) => parts.limits.chargeDownload(countedAs(request, subject), bytes);
-    if ("bytes" in served) return await replyArriving(request, reply, served, { published, charge });
+    if ("bytes" in served) return await replyArriving(request, reply, served, { publication, charge });
     const { openRangeMaxBytes } = domain.policy;
-    return await replyMedia(request, reply, served.servable, { openRangeMaxBytes, published, charge });
+    return await replyMedia(request, reply, served.servable, { openRangeMaxBytes, publication, charge });
   }
 
   async function download(request: FastifyRequest, { mxc, fileName }: DownloadRoute, access: MediaAccess) {

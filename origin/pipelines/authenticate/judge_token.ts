@@ -4,6 +4,7 @@ import { verdictKey } from "../../../shared/object_key.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
+import type { VerdictNote } from "../../stores/db/verdicts.ts";
 import { type ApplicationService, judgeApplicationService } from "./application_service.ts";
 import type { Identity, JudgedIdentity, TokenCache, TokenNames } from "./token_cache.ts";
 
@@ -11,6 +12,8 @@ import type { Identity, JudgedIdentity, TokenCache, TokenNames } from "./token_c
 export interface TokenDomain {
   readonly serverName: string;
   readonly applicationServices: readonly ApplicationService[];
+  /** A fingerprint of what the configuration says of its tokens (`terms.ts`): what is remembered under other terms is void. */
+  readonly terms: string;
   /** How long a good answer is remembered, in milliseconds; 0 remembers nothing. */
   readonly tokenTtlMs: number;
   /** Asks the homeserver whose token it is. Throws the Matrix error the client must get. */
@@ -21,16 +24,19 @@ export interface TokenDomain {
 export interface TokenContext {
   readonly host: string;
   readonly clientAddress: string | undefined;
-  /** The answer may become a verdict in the edge bucket: its generation must be older than any later revocation. */
+  /** The answer may become a verdict in the edge bucket: it must be noted before the homeserver is asked. */
   readonly fenced: boolean;
 }
 
-/** What `makeJudgeToken` needs. `drawGeneration` notes the names in the database and draws a generation, before anybody is asked. */
+/** What `makeJudgeToken` needs. */
 export interface JudgeTokenParts {
   readonly clock: Clock;
   readonly cache: TokenCache;
   readonly metrics: Pick<Metrics, "tokenJudged">;
-  readonly drawGeneration: (names: TokenNames, domain: TokenDomain) => Promise<number>;
+  /** Notes the names in the database, before anybody is asked. */
+  readonly note: (names: TokenNames, domain: TokenDomain) => Promise<VerdictNote>;
+  /** Takes back what was noted, because it came to nothing. */
+  readonly takeBack: (note: VerdictNote) => Promise<void>;
 }
 
 /** The names under which a token is remembered and revoked. */
@@ -67,15 +73,20 @@ export function makeJudgeToken(parts: JudgeTokenParts): JudgeToken {
 
   return async function judgeToken(domain, credentials, context) {
     const names = await tokenNames(context.host, credentials);
-    const known = parts.cache.get(names.key);
-    if (known && (known.generation > 0 || !context.fenced)) {
+    const entry = { key: `${domain.terms} ${names.key}`, tokenHash: names.tokenHash };
+    const known = parts.cache.get(entry.key);
+    if (known && (known.note || !context.fenced)) {
       parts.metrics.tokenJudged("cache");
       return known;
     }
     // Who comes after a revocation does not join a question that was asked before it.
     const begun = parts.cache.begin();
-    const flight = `${context.fenced} ${begun} ${names.key}`;
-    return await asking.run(flight, () => ask(domain, credentials, context, names, begun));
+    const flight = `${context.fenced} ${begun} ${entry.key}`;
+    return await asking.run(flight, async () => {
+      const judged = await ask(domain, credentials, context, names);
+      parts.cache.put(entry, judged, begun);
+      return judged;
+    });
   };
 
   async function ask(
@@ -83,14 +94,17 @@ export function makeJudgeToken(parts: JudgeTokenParts): JudgeToken {
     credentials: Credentials,
     context: TokenContext,
     names: TokenNames,
-    begun: number,
   ): Promise<JudgedIdentity> {
-    const generation = context.fenced ? await parts.drawGeneration(names, domain) : 0;
+    const note = context.fenced ? await parts.note(names, domain) : undefined;
     const askedMs = parts.clock();
-    const found = await identify(domain, credentials, context);
-    const identity = { ...found, generation, expiresAt: askedMs + domain.tokenTtlMs };
-    parts.cache.put(names, identity, begun);
-    return identity;
+    try {
+      const found = await identify(domain, credentials, context);
+      return { ...found, note, expiresAt: askedMs + domain.tokenTtlMs };
+    } catch (error) {
+      // Whoever tries tokens leaves no trace. What can't be taken back now expires soon.
+      if (note) await parts.takeBack(note).catch(() => undefined);
+      throw error;
+    }
   }
 
   async function identify(domain: TokenDomain, credentials: Credentials, context: TokenContext): Promise<Identity> {

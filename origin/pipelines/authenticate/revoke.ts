@@ -1,8 +1,7 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { Database, Queryable } from "../../stores/db/database.ts";
-import { nextGeneration } from "../../stores/db/generations.ts";
-import { enqueueOutbox } from "../../stores/db/outbox.ts";
-import { takeVerdictsByToken, takeVerdictsByUser, takeVerdictsOfOthers } from "../../stores/db/verdicts.ts";
+import { type TakenVerdict, takeVerdictsByToken, takeVerdictsByUser } from "../../stores/db/verdicts.ts";
+import { bury } from "./bury.ts";
 import type { TokenCache } from "./token_cache.ts";
 
 /** What {@link makeRevoke} needs. */
@@ -12,7 +11,7 @@ export interface RevokeParts {
   readonly cache: TokenCache;
   /** Tells the other processes of this origin to forget too. */
   readonly tell: (tx: Queryable, what: { tokenHash: string } | { userId: string }) => Promise<void>;
-  /** Brings the outbox entries under these keys to the edge. */
+  /** Brings the outbox entries under these keys to the edge; `undefined` where there is none. */
   readonly deliver: ((keys: readonly string[]) => Promise<void>) | undefined;
 }
 
@@ -22,8 +21,6 @@ export interface Revoke {
   token(tokenHash: string): Promise<void>;
   /** All tokens of one user. */
   user(userId: string): Promise<void>;
-  /** All tokens of homeservers that are not served any more. */
-  allBut(serverNames: readonly string[]): Promise<void>;
 }
 
 /**
@@ -32,40 +29,24 @@ export interface Revoke {
  *
  * A verdict whose homeserver was asked before, and that arrives after, has the older generation and loses.
  */
-export function makeRevoke(parts: RevokeParts): Revoke {
+export function makeRevoke({ db, clock, cache, tell, deliver }: RevokeParts): Revoke {
+  async function take(what: Parameters<typeof tell>[1], from: (tx: Queryable) => Promise<TakenVerdict[]>) {
+    const keys = await db.transaction(async (tx) => {
+      const taken = await from(tx);
+      await tell(tx, what);
+      return deliver ? await bury(tx, taken, { at: clock() }) : [];
+    });
+    await deliver?.(keys);
+  }
+
   return {
     async token(tokenHash) {
-      parts.cache.revokeToken(tokenHash);
-      const keys = await parts.db.transaction(async (tx) => {
-        const taken = await takeVerdictsByToken(tx, tokenHash);
-        await parts.tell(tx, { tokenHash });
-        return await bury(tx, taken);
-      });
-      await parts.deliver?.(keys);
+      cache.revokeToken(tokenHash);
+      await take({ tokenHash }, (tx) => takeVerdictsByToken(tx, tokenHash));
     },
     async user(userId) {
-      parts.cache.revokeUser(userId);
-      const keys = await parts.db.transaction(async (tx) => {
-        const taken = await takeVerdictsByUser(tx, userId, parts.clock());
-        await parts.tell(tx, { userId });
-        return await bury(tx, taken);
-      });
-      await parts.deliver?.(keys);
-    },
-    async allBut(serverNames) {
-      const keys = await parts.db.transaction(async (tx) => bury(tx, await takeVerdictsOfOthers(tx, serverNames)));
-      await parts.deliver?.(keys);
+      cache.revokeUser(userId);
+      await take({ userId }, (tx) => takeVerdictsByUser(tx, userId, clock()));
     },
   };
-
-  async function bury(tx: Queryable, keys: readonly string[]): Promise<readonly string[]> {
-    if (!parts.deliver) return [];
-    const at = parts.clock();
-    for (const key of keys) {
-      const gen = await nextGeneration(tx);
-      const document = { v: 1, gen, gone: true, at } as const;
-      await enqueueOutbox(tx, { key, generation: gen, document, createdAt: at });
-    }
-    return keys;
-  }
 }

@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../../platform/clock.ts";
+import type { VerdictNote } from "../../stores/db/verdicts.ts";
 
 /** What is known of a token: whose it is. Only good news is kept; refusals and outages never. */
 export interface Identity {
@@ -10,10 +11,10 @@ export interface Identity {
   isUnlimited?: boolean | undefined;
 }
 
-/** An identity with the generation that was drawn before the homeserver was asked. */
+/** An identity, with what was noted in the database before the homeserver was asked. */
 export interface JudgedIdentity extends Identity {
-  /** 0 where no verdict may be written from it. */
-  generation: number;
+  /** Without it no verdict may be written. */
+  note: VerdictNote | undefined;
   /** Until when this may be believed without asking again, in milliseconds since the epoch. */
   expiresAt: number;
 }
@@ -38,6 +39,7 @@ export class TokenCache {
   readonly #revoked = new LRUCache<string, number>({ max: MAX_REVOCATIONS });
   readonly #clock: Clock;
   #turn = 0;
+  #clearedAt = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -75,8 +77,10 @@ export class TokenCache {
     this.#revoke(userId, (entry) => entry.identity.userId === userId);
   }
 
-  /** Forgets everything, as after a change of the configuration. */
+  /** Forgets everything, and marks every token for judgements under way: a revocation may have been missed. */
   clear(): void {
+    this.#turn += 1;
+    this.#clearedAt = this.#turn;
     this.#entries.clear();
   }
 
@@ -87,6 +91,6 @@ export class TokenCache {
   }
 
   #revokedSince(name: string, begun: number): boolean {
-    return (this.#revoked.get(name) ?? 0) > begun;
+    return Math.max(this.#clearedAt, this.#revoked.get(name) ?? 0) > begun;
   }
 }

@@ -1,14 +1,14 @@
 import type { Credentials } from "../../../shared/access_token.ts";
-import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { ServingPolicy } from "../../../shared/serving_policy.ts";
-import type { LiveVerdict } from "../../../shared/verdict.ts";
+import { type LiveVerdict, VERDICT_MEMORY_MS, type VerdictScope } from "../../../shared/verdict.ts";
+import { Circuit } from "../../matrix/circuit.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { Database } from "../../stores/db/database.ts";
-import { settleVerdict } from "../../stores/db/verdicts.ts";
+import { settleVerdict, takeBackVerdict } from "../../stores/db/verdicts.ts";
 import type { EdgeBucket } from "../../stores/edge/edge_bucket.ts";
 import { SHARED_SECRET_USER, sameSecret } from "./application_service.ts";
-import { type JudgeToken, type TokenDomain, tokenNames } from "./judge_token.ts";
+import { hashToken, type JudgeToken, type TokenDomain } from "./judge_token.ts";
 import type { JudgedIdentity } from "./token_cache.ts";
 
 /** What {@link makeVerdict} needs. Times in milliseconds. */
@@ -16,7 +16,11 @@ export interface VerdictParts {
   readonly db: Database;
   readonly clock: Clock;
   readonly judgeToken: JudgeToken;
-  readonly bucket: EdgeBucket;
+  /** Forgets what is remembered of a token, by its hash. */
+  readonly forget: (tokenHash: string) => void;
+  /** Whether the terms that a request began with are still those of the configuration. */
+  readonly isInForce: (domain: Pick<TokenDomain, "serverName" | "terms">) => boolean;
+  readonly bucket: Pick<EdgeBucket, "writeDocument" | "readDocument">;
   /** Whether the bucket may hold verdicts at all. */
   readonly keepsOrder: () => Promise<boolean>;
   readonly metrics: Pick<Metrics, "published">;
@@ -25,64 +29,121 @@ export interface VerdictParts {
   readonly deadlineMs: number;
 }
 
-/** A verdict for the edge, and where it lies: in the bucket until it expires, or only in the isolate that asked. */
+/** A verdict for the edge, and for how long. */
 export interface GivenVerdict {
   readonly verdict: LiveVerdict;
-  readonly scope: "bucket" | "memory";
+  readonly scope: VerdictScope;
 }
 
 /** Judges a token for the edge: see {@link makeVerdict}. */
 export type GiveVerdict = (
-  domain: TokenDomain & { readonly policy: ServingPolicy },
+  domain: VerdictDomain,
   credentials: Credentials,
   context: { host: string; clientAddress: string | undefined },
 ) => Promise<GivenVerdict>;
 
-/** A verdict that nobody would revoke lives no longer than this. */
-const UNREVOCABLE_MS = 60_000;
+type VerdictDomain = TokenDomain & { readonly policy: ServingPolicy };
+
+/** A judgement that is to become a verdict. */
+interface Judged {
+  readonly domain: VerdictDomain;
+  readonly credentials: Credentials;
+  readonly identity: JudgedIdentity;
+}
+
+/** Where a verdict ended up; `void`: nowhere, for it was revoked meanwhile. */
+type Placed = "bucket" | "memory" | "void";
+
+/** After as many failures in a row the store is left alone for a while. */
+const STORE_FAILURES = 3;
 
 /**
- * The verdict on a token for one host. Where logouts pass through us (the configuration lets tokens be remembered for more
- * than a minute) it is written to the bucket, by the generation drawn before the homeserver was asked; else it is only
- * answered, and lives a minute at most.
+ * The verdict on a token for one host. Where the configuration lets tokens be remembered, logouts pass through us: the verdict
+ * is written to the bucket, by the generation drawn before the homeserver was asked, and a logout puts a tombstone in its
+ * place. Where that cannot be, or would be one of very many (see {@link isVain} and `settleVerdict`), the edge remembers it for
+ * no longer than it takes to notice a logout; where tokens are not to be remembered, not at all.
  *
- * Errors: what the client must get; 401 `M_UNKNOWN_TOKEN` when the token was revoked while it was judged.
+ * A verdict that turns out to be void is asked for anew: if the token has ended, the homeserver says so in its own words.
+ * Errors: what the client must get.
  */
 export function makeVerdict(parts: VerdictParts): GiveVerdict {
+  // Who waits for a verdict is not to wait each time for a store that is away.
+  const store = new Circuit({ failures: STORE_FAILURES, clock: parts.clock });
+
   return async function giveVerdict(domain, credentials, context) {
     const secret = parts.sharedSecret();
     if (secret !== undefined && sameSecret(secret, credentials.token)) {
-      return { verdict: makeLive(domain, SECRETLY, parts.clock() + UNREVOCABLE_MS), scope: "memory" };
+      return give(domain, { ...SECRETLY, expiresAt: parts.clock() + VERDICT_MEMORY_MS }, "memory");
     }
-    const lasting = domain.tokenTtlMs > UNREVOCABLE_MS && (await parts.keepsOrder().catch(() => false));
-    const identity = await parts.judgeToken(domain, credentials, { ...context, fenced: lasting });
-    const verdict = makeLive(domain, identity, identity.expiresAt);
-    const { key } = await tokenNames(context.host, credentials);
-    if (lasting && (await publish(key, verdict))) return { verdict, scope: "bucket" };
-    return { verdict: { ...verdict, exp: Math.min(verdict.exp, parts.clock() + UNREVOCABLE_MS) }, scope: "memory" };
+    const fenced = domain.tokenTtlMs > VERDICT_MEMORY_MS && (await parts.keepsOrder().catch(() => false));
+    const judge = () => parts.judgeToken(domain, credentials, { ...context, fenced });
+    if (!fenced) return give(domain, await judge(), domain.tokenTtlMs > 0 ? "memory" : "once");
+
+    const judgeAndPlace = async () => {
+      const identity = await judge();
+      return { identity, placed: await place({ domain, credentials, identity }) };
+    };
+    let given = await judgeAndPlace();
+    if (given.placed === "void") {
+      parts.forget(hashToken(credentials.token));
+      given = await judgeAndPlace();
+    }
+    return give(domain, given.identity, given.placed === "void" ? "once" : given.placed);
   };
 
-  /** False when the bucket could not be written: then the verdict is good for a minute, as one that nobody would revoke. */
-  async function publish(key: string, verdict: LiveVerdict): Promise<boolean> {
-    const { gen, user_id, device_id, exp } = verdict;
+  function give(domain: VerdictDomain, identity: JudgedIdentity, scope: VerdictScope): GivenVerdict {
+    const now = parts.clock();
+    const longest = { bucket: identity.expiresAt, memory: now + VERDICT_MEMORY_MS, once: now };
+    return { verdict: makeLive(domain, identity, Math.min(identity.expiresAt, longest[scope])), scope };
+  }
+
+  /** Puts the verdict into the bucket if it may lie there, and says where it ended up. */
+  async function place({ domain, credentials, identity }: Judged): Promise<Placed> {
+    const { note, userId, deviceId, expiresAt } = identity;
+    if (!note) return "memory";
+    if (isVain(credentials, identity)) {
+      await takeBackVerdict(parts.db, note);
+      return "memory";
+    }
     // The user's name is noted before the check, and a revocation of the user is noted before it looks for names: one of
     // the two always sees the other.
-    const settled = { key, generation: gen, userId: user_id, deviceId: device_id, expiresAt: exp };
-    if (!(await settleVerdict(parts.db, settled))) throw revoked();
+    const verdict = { ...note, userId, deviceId, terms: domain.terms, expiresAt };
+    const settled = await settleVerdict(parts.db, verdict, parts.clock());
+    if (settled === "void") return "void";
+    // Looked at after it was noted: a change of the configuration from now on finds it, one before is seen here.
+    if (settled === "surplus" || !parts.isInForce(domain)) return "memory";
+    return await write(note.key, makeLive(domain, identity, expiresAt));
+  }
+
+  async function write(key: string, verdict: LiveVerdict): Promise<Placed> {
     try {
-      const outcome = await parts.bucket.writeDocument(key, verdict, AbortSignal.timeout(parts.deadlineMs));
+      const signal = AbortSignal.timeout(parts.deadlineMs);
+      const outcome = await store.run(
+        () => parts.bucket.writeDocument(key, verdict, signal),
+        () => "down",
+      );
       if (outcome === "written") parts.metrics.published("verdict");
-      else if ((await parts.bucket.readDocument(key))?.gone) throw revoked();
-      return true;
-    } catch (error) {
-      if (error instanceof MatrixError) throw error;
-      return false;
+      else if ((await parts.bucket.readDocument(key))?.gone) return "void";
+      return "bucket";
+    } catch {
+      return "memory";
     }
   }
 }
 
+/**
+ * Whether who asks says to be somebody, or on some device, without effect: only an application service may, and anybody may
+ * say anything. Of such verdicts there could be any number on one token.
+ */
+function isVain(credentials: Credentials, { userId, deviceId }: JudgedIdentity): boolean {
+  return (
+    (credentials.userId !== undefined && credentials.userId !== userId) ||
+    (credentials.deviceId !== undefined && credentials.deviceId !== deviceId)
+  );
+}
+
 /** The bearer of the shared secret: known without asking anybody. */
-const SECRETLY: JudgedIdentity = { userId: SHARED_SECRET_USER, isGuest: false, generation: 0, expiresAt: 0 };
+const SECRETLY = { userId: SHARED_SECRET_USER, isGuest: false, note: undefined };
 
 function makeLive(
   domain: { readonly serverName: string; readonly policy: ServingPolicy },
@@ -91,7 +152,7 @@ function makeLive(
 ): LiveVerdict {
   return {
     v: 1,
-    gen: identity.generation,
+    gen: identity.note?.generation ?? 0,
     server_name: domain.serverName,
     user_id: identity.userId,
     ...(identity.deviceId === undefined ? {} : { device_id: identity.deviceId }),
@@ -99,8 +160,4 @@ function makeLive(
     exp,
     policy: domain.policy,
   };
-}
-
-function revoked(): MatrixError {
-  return new MatrixError("M_UNKNOWN_TOKEN", "Access token was logged out", { extra: { soft_logout: false } });
 }

@@ -34,6 +34,8 @@ export interface AwaitPending {
   wait(mxc: Mxc, patience: Patience): Promise<Media | undefined>;
   /** The media of this URI has its bytes now. */
   arrived(uri: string): Promise<void>;
+  /** News may have been lost: looks for all who wait. */
+  lookAgain(): Promise<void>;
   /** Answers everybody who waits, now and from now on. */
   close(): void;
 }
@@ -86,6 +88,7 @@ export function makeAwaitPending(parts: AwaitPendingParts): AwaitPending {
       }
     },
     arrived: (uri) => room.wake(uri),
+    lookAgain: () => room.wakeAll(),
     close: () => room.close(),
   };
 }

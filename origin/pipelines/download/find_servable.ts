@@ -1,8 +1,10 @@
-import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { Mxc } from "../../../shared/mxc.ts";
+import { cannotRead } from "../../stores/datastores/store_trouble.ts";
+import type { Blob } from "../../stores/db/blobs.ts";
 import type { Media } from "../../stores/db/media.ts";
 import type { Domain, FindDatastore, Subject } from "../domain.ts";
 import type { AwaitPending, Patience } from "./await_pending.ts";
+import { notFound } from "./not_found.ts";
 import type { Arrival, PullRemote, PullRequest } from "./pull_remote.ts";
 import type { Servable } from "./servable.ts";
 
@@ -103,11 +105,6 @@ function isAdmin(subject: MediaAccess["subject"]): boolean {
   return subject.kind === "user" && subject.isRepositoryAdmin;
 }
 
-/** The answer for media that does not exist, or must look as if it did not. */
-export function notFound(): MatrixError {
-  return new MatrixError("M_NOT_FOUND", "Media not found");
-}
-
 /** Media as it is served for a download, under `fileName` where the path gave one. */
 export function servableMedia(media: Media, datastores: FindDatastore, fileName: string | undefined): Servable {
   const name = fileName ?? media.uploadName;
@@ -120,16 +117,25 @@ export function servableMedia(media: Media, datastores: FindDatastore, fileName:
       sha256: media.blob.sha256,
       created: media.createdAt,
     },
-    open: (slice, signal) => openBlob(media.blob, datastores).open(media.blob.location, slice, signal),
+    ...servableBlob(media.blob, datastores),
   };
 }
 
-/** The datastore that holds a body. Throws when the configuration no longer has it, which is the operator's matter: 503. */
+/** How to get the bytes of a body. */
+export function servableBlob(
+  blob: Pick<Blob, "datastoreId" | "location" | "sha256" | "size">,
+  datastores: FindDatastore,
+): Pick<Servable, "copyFolder" | "open"> {
+  const datastore = datastores(blob.datastoreId);
+  return {
+    copyFolder: datastore?.kind === "s3" ? datastore.stagingFolder : undefined,
+    open: (slice, signal) => openBlob(blob, datastores).open(blob, slice, signal),
+  };
+}
+
+/** The datastore that holds a body. Throws 503 when the configuration no longer has it, which is the operator's matter. */
 export function openBlob(blob: { datastoreId: string; sha256: string }, datastores: FindDatastore) {
   const datastore = datastores(blob.datastoreId);
   if (datastore) return datastore;
-  throw new MatrixError("M_UNKNOWN", "Cannot read the media at the moment", {
-    status: 503,
-    cause: new Error(`the configuration has no datastore "${blob.datastoreId}", which holds ${blob.sha256}`),
-  });
+  throw cannotRead(new Error(`the configuration has no datastore "${blob.datastoreId}", which holds ${blob.sha256}`));
 }

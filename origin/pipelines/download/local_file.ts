@@ -2,8 +2,8 @@ import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { MakeId } from "../../platform/ids.ts";
+import { cannotRead, lost, telling } from "../../stores/datastores/store_trouble.ts";
 import type { Media } from "../../stores/db/media.ts";
 import type { FindDatastore } from "../domain.ts";
 import { openBlob } from "./find_servable.ts";
@@ -26,17 +26,20 @@ export function makeLocalFile(parts: { readonly datastores: FindDatastore; reado
   return async function bringLocal(blob, folder, signal) {
     const datastore = openBlob(blob, parts.datastores);
     const local = datastore.localPath?.(blob.location);
-    if (local !== undefined) return { path: local, dispose: async () => {} };
+    if (local !== undefined) {
+      if (!(await datastore.has(blob, signal))) throw lost(blob);
+      return { path: local, dispose: async () => {} };
+    }
     await mkdir(folder, { recursive: true });
     const path = join(folder, `${parts.makeId()}.source`);
     const dispose = () => rm(path, { force: true });
-    const bytes = await datastore.open(blob.location, undefined, signal);
-    if (!bytes) throw new MatrixError("M_UNKNOWN", "Cannot read the media at the moment", { status: 503 });
+    const bytes = await datastore.open(blob, undefined, signal);
+    if (!bytes) throw lost(blob);
     // Made before anything can fail, as in `ingest`.
     const file = await open(path, "wx", 0o600);
     try {
       const source = Readable.fromWeb(bytes as import("node:stream/web").ReadableStream);
-      await pipeline(source, file.createWriteStream(), { signal });
+      await telling(cannotRead, signal, () => pipeline(source, file.createWriteStream(), { signal }));
       return { path, dispose };
     } catch (error) {
       await dispose();

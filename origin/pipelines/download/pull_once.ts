@@ -6,11 +6,11 @@ import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/media.ts";
+import type { GrowingFile } from "./growing_file.ts";
 import { type PullFailure, type PullFailures, toError } from "./pull_failures.ts";
-import type { PullFile } from "./pull_file.ts";
 import { concerns, type PullOrder } from "./pull_order.ts";
 import type { ReceivePulled } from "./pull_receive.ts";
-import type { PullSlots } from "./pull_slots.ts";
+import type { PullSlot, PullSlots } from "./pull_slots.ts";
 import type { StorePulled } from "./pull_store.ts";
 import type { PullNews, PullTurn, PullTurns } from "./pull_turns.ts";
 
@@ -37,17 +37,21 @@ export interface PullHead {
   readonly contentType: string;
   readonly fileName: string | undefined;
   readonly announcedBytes: number | undefined;
-  readonly file: PullFile;
+  readonly file: GrowingFile;
 }
 
 /** One fetch that is under way in this process. Both promises may be left alone: what they reject with was dealt with. */
 export interface Pull {
   readonly order: PullOrder;
+  /** Somebody else wants the same media, and need not wait for the turn of who wanted it first. */
+  readonly support: PullSlot["support"];
   /** Its head, or the whole media where there was nothing to fetch. */
   readonly head: Promise<PullHead | Media>;
   /** The media, once it is stored and recorded. */
   readonly stored: Promise<Media>;
 }
+
+type OnHead = (head: PullHead) => void;
 
 /** Begins to fetch a media of another server: see {@link makePullOnce}. */
 export type PullOnce = (mxc: Mxc, order: PullOrder) => Pull;
@@ -68,17 +72,19 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
 
   return (mxc, order) => {
     const head = Promise.withResolvers<PullHead | Media>();
-    const stored = pull(mxc, order, head.resolve);
+    const slot = parts.slots(mxc.serverName, order.who);
+    const stored = pull(mxc, order, slot, head.resolve);
     stored.then(head.resolve, head.reject);
     head.promise.catch(() => undefined);
-    return { order, head: head.promise, stored };
+    return { order, support: slot.support, head: head.promise, stored };
   };
 
-  async function pull(mxc: Mxc, order: PullOrder, onHead: (head: PullHead) => void): Promise<Media> {
+  async function pull(mxc: Mxc, order: PullOrder, slot: PullSlot, onHead: OnHead): Promise<Media> {
     const news = turns.listen(mxc);
     try {
       const turn = await myTurn(mxc, order, news);
-      return "end" in turn ? await pullInTurn(mxc, order, turn, onHead) : turn;
+      if (!("end" in turn)) return turn;
+      return await pullInTurn(mxc, order, turn, () => slot.run(() => fetchAndStore(mxc, order, onHead)));
     } finally {
       news.stop();
     }
@@ -101,15 +107,10 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
     }
   }
 
-  async function pullInTurn(
-    mxc: Mxc,
-    order: PullOrder,
-    turn: PullTurn,
-    onHead: (head: PullHead) => void,
-  ): Promise<Media> {
+  async function pullInTurn(mxc: Mxc, order: PullOrder, turn: PullTurn, fetch: () => Promise<Media>): Promise<Media> {
     let failure: PullFailure | undefined;
     try {
-      const media = await parts.slots(mxc.serverName, () => fetchAndStore(mxc, order, onHead));
+      const media = await fetch();
       parts.metrics.mediaFetched("stored");
       return media;
     } catch (thrown) {
@@ -131,7 +132,7 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
     return failure;
   }
 
-  async function fetchAndStore(mxc: Mxc, order: PullOrder, onHead: (head: PullHead) => void): Promise<Media> {
+  async function fetchAndStore(mxc: Mxc, order: PullOrder, onHead: OnHead): Promise<Media> {
     const { asking, waitMs, evenIfIgnored } = order;
     const timeoutMs = asking.federation.timeoutMs + waitMs;
     const remote = await parts.fetchMedia(mxc, {

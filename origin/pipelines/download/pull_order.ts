@@ -14,10 +14,13 @@ export interface PullOrder {
   readonly lost?: Media | undefined;
 }
 
+/** What says nothing of the media: somebody's budget was used up, or his turn did not come. */
+const PERSONAL: ReadonlySet<number> = new Set([429, 503]);
+
 /**
  * Whether the failure of a fetch is that of everybody who waited for it: not where another of our servers asked, which may be
- * let in less, nor where a budget that is somebody else's was used up.
+ * let in less, nor where somebody else has had his share.
  */
 export function concerns(failure: { readonly asking: string; readonly status: number }, order: PullOrder): boolean {
-  return failure.asking === order.asking.serverName && failure.status !== 429;
+  return failure.asking === order.asking.serverName && !PERSONAL.has(failure.status);
 }

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { MatrixError } from "../../../shared/matrix_error.ts";
+import type { Domain } from "../domain.ts";
 import type { Limits } from "../limits/limits.ts";
+import type { Counted } from "../limits/subject.ts";
 import { openPullBudget } from "./pull_budget.ts";
 import { makePullFailures } from "./pull_failures.ts";
-import { makePullSlots } from "./pull_slots.ts";
+import { concerns, type PullOrder } from "./pull_order.ts";
+import { makePullSlots, type PullSlotOptions } from "./pull_slots.ts";
 
 const MIB = 1_048_576;
 
@@ -89,50 +92,101 @@ describe("what failed", () => {
 });
 
 describe("places among the workers", () => {
-  test("are given in turn, half of them at most to one server", async () => {
-    const slots = makePullSlots({ workers: 2, waiting: 10, waitMs: 1_000 });
+  const user = (name: string): Counted => ({ kind: "user", userId: `@${name}:us.example`, exempt: false });
+  const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+  /** Fetches that go on until they are let go. */
+  function stage(options: Partial<PullSlotOptions> = {}) {
+    const slots = makePullSlots({ workers: 10, waiting: 100, waitMs: 60_000, ...options });
     const gate = Promise.withResolvers<void>();
     const running: string[] = [];
-    const work = (name: string) => async () => {
-      running.push(name);
-      await gate.promise;
+    const fetch = (name: string, serverName: string, who: string) => {
+      const slot = slots(serverName, user(who));
+      const done = slot.run(async () => {
+        running.push(name);
+        await gate.promise;
+        return name;
+      });
+      return { slot, done };
     };
-    const all = ["a", "a", "b"].map((server, at) => slots(server, work(`${server}${at}`)));
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.deepEqual(running, ["a0", "b2"]);
+    return { slots, gate, running, fetch };
+  }
+
+  test("half of them are for one user at most, whatever the ports and names of those he asks", async () => {
+    const { fetch, running, gate } = stage();
+    const hosts = ["silent.example:1", "silent.example:2", "other.example", "[::1]:3", "127.0.0.1"];
+    const greedy = Array.from({ length: 20 }, (_, at) => fetch(`greedy${at}`, hosts[at % 5] ?? "", "greedy").done);
+    await settle();
+    assert.equal(running.length, 5);
+    const modest = fetch("modest", "silent.example", "modest").done;
+    await settle();
+    assert.equal(running.at(-1), "modest", "also where he asks the same host");
+    gate.resolve();
+    await Promise.all([...greedy, modest]);
+    assert.equal(running.length, 21);
+  });
+
+  test("one host gets three quarters of them at most, whoever asks and by whatever port", async () => {
+    const { fetch, running, gate } = stage();
+    const all = Array.from({ length: 20 }, (_, at) => fetch(`${at}`, `Slow.example:${at + 1}`, `user${at}`).done);
+    await settle();
+    assert.equal(running.length, 8);
+    all.push(fetch("else", "quick.example", "another").done);
+    await settle();
+    assert.equal(running.at(-1), "else");
     gate.resolve();
     await Promise.all(all);
-    assert.equal(running.length, 3);
+  });
+
+  test("what others want too does not wait for the turn of who wanted it first", async () => {
+    const { fetch, running, gate } = stage({ workers: 2 });
+    const all = ["one", "two"].map((name) => fetch(name, "a.example", "greedy"));
+    await settle();
+    assert.deepEqual(running, ["one"]);
+    all[1]?.slot.support(user("modest"));
+    await settle();
+    assert.deepEqual(running, ["one", "two"]);
+    gate.resolve();
+    await Promise.all(all.map(({ done }) => done));
   });
 
   test("that do not come in time, or are waited for by too many, are 503", async () => {
-    const slots = makePullSlots({ workers: 1, waiting: 1, waitMs: 20 });
-    const gate = Promise.withResolvers<void>();
-    const first = slots("a", () => gate.promise);
-    const second = slots("a", async () => undefined);
-    await assert.rejects(
-      slots("a", async () => undefined),
-      { status: 503 },
-    );
-    await assert.rejects(second, { status: 503 });
+    const { fetch, gate } = stage({ workers: 1, waiting: 1, waitMs: 20 });
+    const first = fetch("first", "a", "a").done;
+    const second = assert.rejects(fetch("second", "a", "a").done, { status: 503 });
+    await assert.rejects(fetch("third", "a", "a").done, { status: 503 });
+    await second;
     gate.resolve();
     await first;
-    assert.equal(await slots("a", async () => "free again"), "free again");
+    assert.equal(await fetch("free again", "a", "a").done, "free again");
   });
 
-  test("are without end where there is no limit", async () => {
-    const slots = makePullSlots({ workers: 0, waiting: 1, waitMs: 1_000 });
-    const gate = Promise.withResolvers<void>();
-    let running = 0;
-    const all = Array.from({ length: 100 }, () =>
-      slots("a", async () => {
-        running += 1;
-        await gate.promise;
-      }),
-    );
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(running, 100);
+  test("are 500 where none is said, so that fetches leave the way out to others, too", async () => {
+    const { fetch, running, gate } = stage({ workers: 0, waiting: 1_000 });
+    const all = Array.from({ length: 600 }, (_, at) => fetch(`${at}`, `host${at}`, `user${at}`).done);
+    await settle();
+    assert.equal(running.length, 500);
     gate.resolve();
     await Promise.all(all);
+  });
+});
+
+describe("the failure of a fetch", () => {
+  test("is that of all who wait for it, but where it is of who began it", () => {
+    const domain = { serverName: "us.example" } as Domain;
+    const order: PullOrder = {
+      asking: domain,
+      who: { kind: "user", userId: "@a:us.example", exempt: false },
+      waitMs: 0,
+      evenIfIgnored: false,
+    };
+    const is = (status: number, asking = "us.example") => concerns({ asking, status }, order);
+    assert.deepEqual(
+      [404, 502, 504, 500].map((status) => is(status)),
+      [true, true, true, true],
+    );
+    assert.equal(is(429), false, "his budget");
+    assert.equal(is(503), false, "his turn");
+    assert.equal(is(404, "another.example"), false);
   });
 });

@@ -1,10 +1,11 @@
+import { createHash } from "node:crypto";
 import type { RemoteMedia } from "../../matrix/fetch_media.ts";
 import { malformed } from "../../matrix/remote_error.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { Ingested } from "../upload/ingest.ts";
+import { GrowingFile } from "./growing_file.ts";
 import { openPullBudget } from "./pull_budget.ts";
-import { PullFile } from "./pull_file.ts";
 import type { PullOrder } from "./pull_order.ts";
 
 /** What {@link makeReceivePulled} needs. */
@@ -18,7 +19,7 @@ export type ReceivePulled = (
   remote: RemoteMedia,
   order: PullOrder,
   folder: string,
-  onFile: (file: PullFile) => void,
+  onFile: (file: GrowingFile) => void,
 ) => Promise<Ingested>;
 
 /**
@@ -36,15 +37,17 @@ export function makeReceivePulled({ limits, makeTemporaryId }: ReceivePulledPart
         throw error;
       },
     );
-    const file = await PullFile.create({ folder, makeId: makeTemporaryId, announcedBytes });
+    const file = await GrowingFile.create({ folder, makeId: makeTemporaryId, announcedBytes });
     onFile(file);
+    const hash = createHash("sha256");
     try {
       for await (const chunk of body) {
         await budget.spend(chunk.byteLength);
+        hash.update(chunk);
         await file.append(chunk);
       }
       if (announcedBytes !== undefined && file.size !== announcedBytes) throw lengthLied(announcedBytes, file.size);
-      return file.finish();
+      return { ...file.finish(), sha256: hash.digest("hex") };
     } catch (error) {
       await file.fail(error);
       throw error;

@@ -1,6 +1,7 @@
 import { MatrixError } from "../../../shared/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
 import { type Clock, pause } from "../../platform/clock.ts";
+import { unlessAborted } from "../../platform/unless_aborted.ts";
 import type { Media } from "../../stores/db/media.ts";
 import type { Patience } from "./await_pending.ts";
 import type { PullFailures } from "./pull_failures.ts";
@@ -78,7 +79,7 @@ export function makePullRemote({ clock, pullOnce, failures }: PullRemoteParts): 
     for (;;) {
       const joined = join(mxc, { ...request, waitMs: Math.max(0, untilMs - clock()) });
       try {
-        return await unlessGone(outcome(joined), request.signal);
+        return await unlessAborted(outcome(joined), request.signal);
       } catch (error) {
         request.signal.throwIfAborted();
         if (!(error instanceof MatrixError)) throw error;
@@ -95,6 +96,7 @@ export function makePullRemote({ clock, pullOnce, failures }: PullRemoteParts): 
   function join(mxc: Mxc, order: PullOrder): { pull: Pull; mine: boolean } {
     const key = `${order.lost ? "lost " : ""}${formatMxc(mxc)}`;
     const running = pulls.get(key);
+    running?.support(order.who);
     if (running) return { pull: running, mine: false };
     const failed = failures.find(order.asking.serverName, mxc);
     if (failed) throw failed;
@@ -108,14 +110,4 @@ export function makePullRemote({ clock, pullOnce, failures }: PullRemoteParts): 
 
 function arrivalOf({ file, ...head }: PullHead, { stored }: Pull, mine: boolean): Arrival {
   return { ...head, mine, stored, follow: (signal) => file.follow(signal) };
-}
-
-/** What comes of `work`, unless the one who waits leaves first: then the reason of the signal is thrown, and `work` goes on. */
-function unlessGone<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const leave = () => reject(signal.reason);
-    if (signal.aborted) leave();
-    signal.addEventListener("abort", leave, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
-  });
 }

@@ -1,12 +1,22 @@
 import { MatrixError } from "../../../shared/matrix_error.ts";
-import { WorkQueue } from "../../platform/work_queue.ts";
+import { parseServerName } from "../../../shared/server_name.ts";
+import { type Claim, FairQueue, type Ticket } from "../../platform/fair_queue.ts";
+import { type Counted, nameOf } from "../limits/subject.ts";
 
-/** Runs a fetch when its turn comes. Errors: 503 `M_UNKNOWN` when too many wait, or the turn does not come in time. */
-export type PullSlots = <T>(serverName: string, work: () => Promise<T>) => Promise<T>;
+/** Gives a place among the workers: see {@link makePullSlots}. */
+export type PullSlots = (serverName: string, who: Counted) => PullSlot;
+
+/** A place for one fetch, or in the line for one. */
+export interface PullSlot {
+  /** Somebody else wants the same media: it is fetched when the turn of any of them has come. */
+  support(who: Counted): void;
+  /** Runs the fetch when its turn comes. Errors: 503 `M_UNKNOWN` when too many wait, or the turn does not come in time. */
+  run: Ticket["run"];
+}
 
 /** What {@link makePullSlots} needs. */
 export interface PullSlotOptions {
-  /** Fetches at the same time (`downloads.numWorkers`); 0: no limit. */
+  /** Fetches at the same time (`downloads.numWorkers`); 0: as many as there may be at all. */
   readonly workers: number;
   /** Fetches that may wait for their turn. */
   readonly waiting: number;
@@ -14,40 +24,33 @@ export interface PullSlotOptions {
   readonly waitMs: number;
 }
 
+/** The way out serves others as well, such as questions about tokens: fetches leave half of it to them (`SafeFetchParts.maxRequests`). */
+const MOST_WORKERS = 500;
+/** A user who is alone gets half of the places, a host three quarters, so that no user can take all those of a host. */
+const USER_WEIGHT = 1;
+const HOST_WEIGHT = 3;
 const RETRY_AFTER_MS = 5_000;
 
 /**
- * Bounds how many media are fetched at the same time, from the first question to the last byte. One server gets half of the
- * places at most, so that the slowest of them does not hold up all others.
+ * Bounds how many media are fetched at the same time, from the first question to the last byte, and shares the places among
+ * those who ask and the hosts that are asked, whatever their ports: neither servers that never answer nor a user who names them
+ * hold up all others.
  */
 export function makePullSlots({ workers, waiting, waitMs }: PullSlotOptions): PullSlots {
-  const all = new WorkQueue({ atOnce: workers > 0 ? workers : Number.POSITIVE_INFINITY, waiting, full: busy });
-  const each = new Map<string, WorkQueue>();
+  const queue = new FairQueue({ atOnce: workers || MOST_WORKERS, waiting, waitMs, refuse: busy });
 
-  function queueOf(serverName: string): WorkQueue {
-    const known = each.get(serverName);
-    if (known) return known;
-    const half = workers > 0 ? Math.ceil(workers / 2) : Number.POSITIVE_INFINITY;
-    const queue = new WorkQueue({ atOnce: half, waiting, full: busy });
-    each.set(serverName, queue);
-    return queue;
-  }
-
-  return async (serverName, work) => {
-    const queue = queueOf(serverName);
-    const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(busy()), waitMs);
-    const begin = () => {
-      clearTimeout(timer);
-      return work();
-    };
-    try {
-      return await queue.run(() => all.run(begin, { signal: patience.signal }), { signal: patience.signal });
-    } finally {
-      clearTimeout(timer);
-      if (queue.running + queue.waiting === 0) each.delete(serverName);
-    }
+  return (serverName, who) => {
+    const claimOf = (subject: Counted): Claim => [
+      { name: nameOf(subject), weight: USER_WEIGHT },
+      { name: `host ${hostOf(serverName)}`, weight: HOST_WEIGHT },
+    ];
+    const ticket = queue.ticket(claimOf(who));
+    return { support: (another) => ticket.support(claimOf(another)), run: ticket.run };
   };
+}
+
+function hostOf(serverName: string): string {
+  return (parseServerName(serverName)?.host ?? serverName).toLowerCase();
 }
 
 function busy(): MatrixError {

@@ -6,16 +6,15 @@ import type { Datastore } from "../../stores/datastores/datastore.ts";
 import { doomIfUnreferenced } from "../../stores/db/blobs.ts";
 import type { Queryable } from "../../stores/db/database.ts";
 import { findMedia, insertMedia, type Media } from "../../stores/db/media.ts";
-import type { FindDatastore } from "../domain.ts";
 import type { Ingested } from "../upload/ingest.ts";
 import type { StoreOnce } from "../upload/store_once.ts";
+import { notFound } from "./not_found.ts";
 import type { PullOrder } from "./pull_order.ts";
 
 /** What {@link makeStorePulled} needs. `deadlineMs`: how long storing one body may take. */
 export interface StorePulledParts {
   readonly clock: Clock;
   readonly storeOnce: StoreOnce;
-  readonly datastores: FindDatastore;
   readonly deadlineMs: number;
 }
 
@@ -34,12 +33,13 @@ export type StorePulled = (mxc: Mxc, pulled: Pulled) => Promise<Media>;
  * Stores a fetched body like any other and records the media: nobody's, and frozen as new media is at this time, however old it
  * may be where it comes from (Client-Server API, the freeze). Whoever records it second gets the first one's.
  *
- * Where only the lost object of a recorded media was wanted, the same bytes are put back in its place.
+ * Where only the lost object of a recorded media was wanted, the same bytes are stored anew, and its row is the media's still.
  */
 export function makeStorePulled(parts: StorePulledParts): StorePulled {
-  return async function storePulled(mxc, { order, received, remote, datastore }) {
+  return async function storePulled(mxc, pulled) {
+    const { order, received, remote, datastore } = pulled;
     const signal = AbortSignal.timeout(parts.deadlineMs);
-    if (order.lost) return await putBack(order.lost, received, signal);
+    if (order.lost) return await putBack(order.lost, pulled, signal);
     return await parts.storeOnce(received, {
       datastore: async () => datastore,
       signal,
@@ -65,9 +65,9 @@ export function makeStorePulled(parts: StorePulledParts): StorePulled {
     return present;
   }
 
-  async function putBack(lost: Media, received: Ingested, signal: AbortSignal): Promise<Media> {
-    const { blob } = lost;
-    if (received.sha256 !== blob.sha256) {
+  async function putBack(lost: Media, { received, datastore }: Pulled, signal: AbortSignal): Promise<Media> {
+    const { sha256 } = lost.blob;
+    if (received.sha256 !== sha256) {
       throw new MatrixError("M_UNKNOWN", "The remote media is not what it was any more", {
         status: 502,
         cause: new Error(
@@ -75,9 +75,15 @@ export function makeStorePulled(parts: StorePulledParts): StorePulled {
         ),
       });
     }
-    const datastore = parts.datastores(blob.datastoreId);
-    if (!datastore) throw new Error(`the configuration has no datastore "${blob.datastoreId}"`);
-    await datastore.put(blob.location, received, signal);
-    return lost;
+    return await parts.storeOnce(received, {
+      datastore: async () => datastore,
+      signal,
+      async record(tx) {
+        const media = await findMedia(tx, lost);
+        if (media) return media;
+        await doomIfUnreferenced(tx, [sha256], parts.clock());
+        throw notFound();
+      },
+    });
   }
 }

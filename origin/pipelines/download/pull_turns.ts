@@ -35,6 +35,8 @@ export interface PullTurns {
   listen(mxc: Mxc): PullNews;
   /** News of a fetch that has ended somewhere. */
   heard(payload: string): { readonly uri: string; readonly failure: PullFailure | undefined };
+  /** News may have been lost: all who wait look again. */
+  lookAgain(): void;
 }
 
 /** News of one media. */
@@ -101,6 +103,9 @@ export function makePullTurns(parts: PullTurnParts): PullTurns {
       const { uri, failure } = JSON.parse(payload) as News;
       for (const hear of hearers.get(uri) ?? []) hear(failure);
       return { uri, failure };
+    },
+    lookAgain() {
+      for (const group of hearers.values()) for (const hear of group) hear(undefined);
     },
   };
 }

@@ -4,6 +4,8 @@ import type { ArrivingMedia, ServedMedia } from "../../../shared/media_answer.ts
 /** Media that may be served to the one who asked: how it describes itself, and how to get its bytes. */
 export interface Servable {
   readonly media: Omit<ServedMedia, "openRangeMaxBytes">;
+  /** Where its datastore is not on this machine: a folder that is, for a copy that several read. */
+  readonly copyFolder?: string | undefined;
   /** Opens the bytes (all, or a slice). `undefined`: the object is not in its datastore. */
   open(slice: ByteSlice | undefined, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | undefined>;
 }

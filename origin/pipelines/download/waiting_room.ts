@@ -67,6 +67,11 @@ export class WaitingRoom<V> {
     if (group) await this.#options.check(group.mxc, [...group.waiters]);
   }
 
+  /** There may be news of any media: checks for all, one media after the other. */
+  async wakeAll(): Promise<void> {
+    for (const uri of [...this.#groups.keys()]) await this.wake(uri);
+  }
+
   /** Lets everybody go, now and from now on. */
   close(): void {
     this.#closed = true;

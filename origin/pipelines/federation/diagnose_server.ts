@@ -13,6 +13,7 @@ export interface DiagnoseServerParts {
   readonly clock: Clock;
   readonly resolve: ResolveServer;
   readonly safeFetch: SafeFetch;
+  /** Without circuits: what others met with shall not show here, nor what is met with here to others. */
   readonly federationFetch: FederationFetch;
   readonly makeMediaId: MakeId;
 }
@@ -29,7 +30,7 @@ export interface Diagnosis {
   /** Each place where the server may be, in the order to try, asked for its version. */
   readonly targets: readonly { readonly target: Target; readonly version: Finding<unknown> }[];
   readonly keys: Finding<{ readonly keyIds: readonly string[]; readonly validUntilMs: number }>;
-  /** Whether the server takes our signature for ours: it can only if it has found our key. */
+  /** Whether the server has shown that it takes our signature for ours: it can only if it has found our key. */
   readonly ourKey: Finding<{ readonly keyId: string; readonly accepted: boolean; readonly answer: string }>;
 }
 
@@ -55,7 +56,7 @@ export function makeDiagnoseServer(parts: DiagnoseServerParts): DiagnoseServer {
 
   return async function diagnoseServer(serverName, signAs, signal) {
     const steps: DiscoveryStep[] = [];
-    const server = await parts.resolve(serverName, { fresh: true, onStep: (step) => steps.push(step) });
+    const server = await parts.resolve(serverName, { fresh: true, onStep: (step) => steps.push(step), signal });
     if (!server) return undefined;
     const targets = [];
     for (const target of server.targets) {
@@ -96,7 +97,10 @@ export function makeDiagnoseServer(parts: DiagnoseServerParts): DiagnoseServer {
     return { keyIds: Object.keys(keys), validUntilMs };
   }
 
-  /** A server that knows our key says that there is no such media, or no such endpoint; one that does not refuses us before. */
+  /**
+   * A server says that there is no such media only to one whose signature it has found to be good. That there is no such endpoint
+   * it may say to anybody, so that shows nothing of our key.
+   */
   async function tryOurKey(serverName: string, signAs: SigningIdentity | undefined, signal: AbortSignal) {
     if (!signAs)
       throw new Error("no signing key is configured (signingKeyPath): only unauthenticated media can be asked for");

@@ -6,7 +6,8 @@ import { claimBlob } from "../../stores/db/blobs.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { insertMedia } from "../../stores/db/media.ts";
 import type { Domain, Subject } from "../domain.ts";
-import { type FindVisible, type MediaAccess, notFound } from "../download/find_servable.ts";
+import type { FindVisible, MediaAccess } from "../download/find_servable.ts";
+import { notFound } from "../download/not_found.ts";
 import type { Quotas } from "../limits/quota.ts";
 import { drawMediaId } from "../upload/draw_media_id.ts";
 

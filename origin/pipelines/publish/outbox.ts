@@ -3,6 +3,8 @@ import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
+import { within } from "../../platform/within.ts";
+import { workOff } from "../../platform/work_off.ts";
 import type { Database } from "../../stores/db/database.ts";
 import {
   countUndelivered,
@@ -39,44 +41,40 @@ export interface Outbox {
    * telling the edge of it.
    */
   deliver(keys: readonly string[]): Promise<void>;
-  /** Delivers what is older than `ageMs`, and takes tombstones away whose time is over. Returns how many were delivered. */
-  sweep(ageMs: number): Promise<number>;
+  /**
+   * Delivers what is older than `ageMs`, and takes tombstones away whose time is over, until all is done or `signal` aborts.
+   * Returns how many were delivered.
+   */
+  sweep(ageMs: number, signal: AbortSignal): Promise<number>;
 }
 
-const PAGE = 100;
 const RETRY_MS = 2_000;
 const MAX_RETRY_MS = 5 * 60_000;
 
 /** Makes the outbox. */
 export function makeOutbox(parts: OutboxParts): Outbox {
-  const { db, bucket, clock } = parts;
+  const { db, bucket, clock, log, metrics } = parts;
 
-  async function write(entry: OutboxEntry): Promise<void> {
+  async function write(entry: OutboxEntry, signal?: AbortSignal): Promise<void> {
     const document = entry.document as Descriptor;
-    await bucket.writeDocument(entry.key, document, AbortSignal.timeout(parts.deadlineMs));
-    await markDelivered(db, entry.id, clock());
-    parts.metrics.published("tombstone");
+    await bucket.writeDocument(entry.key, document, within(parts.deadlineMs, signal));
+    await markDelivered(db, entry.id, clock(), clock() + parts.tombstoneMs);
+    metrics.published("tombstone");
   }
 
-  async function deliverDue(ageMs: number): Promise<number> {
-    let delivered = 0;
-    for (const entry of await dueOutbox(db, clock() - ageMs, PAGE)) {
-      try {
-        await write(entry);
-        delivered += 1;
-      } catch (error) {
-        parts.log.warn({ key: entry.key, error }, "cannot tell the edge of a change yet; trying again");
-        await postponeOutbox(db, entry.id, clock() + Math.min(RETRY_MS * 2 ** entry.attempts, MAX_RETRY_MS));
-      }
-    }
-    return delivered;
+  async function takeAway({ id, key, generation }: OutboxEntry, signal: AbortSignal): Promise<void> {
+    await bucket.removeDocument(key, generation, within(parts.deadlineMs, signal));
+    await forgetOutbox(db, id);
   }
 
-  async function removeOldTombstones(): Promise<void> {
-    for (const entry of await expiredTombstones(db, clock() - parts.tombstoneMs, PAGE)) {
-      await bucket.removeDocument(entry.key, entry.generation, AbortSignal.timeout(parts.deadlineMs));
-      await forgetOutbox(db, entry.id);
-    }
+  /** One that fails waits, longer each time. */
+  const postpone = (what: string) => async (entry: OutboxEntry, error: unknown) => {
+    log.warn({ key: entry.key, error }, `${what} yet; trying again`);
+    await postponeOutbox(db, entry.id, clock() + Math.min(RETRY_MS * 2 ** entry.attempts, MAX_RETRY_MS));
+  };
+
+  async function countWaiting(): Promise<void> {
+    metrics.outboxWaiting(await countUndelivered(db));
   }
 
   return {
@@ -91,10 +89,14 @@ export function makeOutbox(parts: OutboxParts): Outbox {
         });
       }
     },
-    async sweep(ageMs) {
-      const delivered = await deliverDue(ageMs);
-      await removeOldTombstones();
-      parts.metrics.outboxWaiting(await countUndelivered(db));
+    async sweep(ageMs, signal) {
+      await countWaiting();
+      const due = (limit: number) => dueOutbox(db, clock() - ageMs, limit);
+      const late = postpone("cannot tell the edge of a change");
+      const delivered = await workOff({ due, work: write, postpone: late }, signal);
+      if (delivered > 0) await countWaiting();
+      const over = (limit: number) => expiredTombstones(db, clock(), limit);
+      await workOff({ due: over, work: takeAway, postpone: postpone("cannot take away a tombstone") }, signal);
       return delivered;
     },
   };

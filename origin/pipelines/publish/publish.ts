@@ -5,6 +5,9 @@ import type { ThumbnailSpec } from "../../../shared/thumbnail_size.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
+import { within } from "../../platform/within.ts";
+import { WorkQueue } from "../../platform/work_queue.ts";
+import { lost } from "../../stores/datastores/store_trouble.ts";
 import type { Media } from "../../stores/db/media.ts";
 import type { Thumbnail } from "../../stores/db/thumbnails.ts";
 import type { EdgeBucket } from "../../stores/edge/edge_bucket.ts";
@@ -30,6 +33,12 @@ export interface Publish {
   thumbnail(media: Media, thumbnail: Thumbnail, spec: ThumbnailSpec): Promise<void>;
 }
 
+/** Publications at the same time, at most, and how many wait for their turn: a bucket may be slow, and gone for hours. */
+const AT_ONCE = 64;
+const WAITING = 1_000;
+/** How long writing one descriptor may take, in milliseconds. */
+const DESCRIPTOR_MS = 30_000;
+
 /** What of a body the edge needs: the row's facts and where it lies. */
 type Body = Media["blob"];
 
@@ -37,10 +46,14 @@ type Body = Media["blob"];
  * Fills the edge bucket after a miss: the body first, then the descriptor, each by the generation that was read with the
  * row, so that a deletion meanwhile wins (design, §2 rule 1 and 2). A thumbnail is visible only beside its media, so the
  * descriptor of the media is published with it, without its body where that is not there yet.
+ *
+ * A bounded number at once, and of large bodies as many as memory is set aside for (`EdgeBucket.putBody`): what is too many is
+ * left to the next miss.
  */
 export function makePublish(parts: PublishParts): Publish {
   const { bucket } = parts;
   const running = new SingleFlight<void>();
+  const line = new WorkQueue({ atOnce: AT_ONCE, waiting: WAITING, full: () => new Error("too many are under way") });
 
   return {
     media: (media) =>
@@ -59,7 +72,9 @@ export function makePublish(parts: PublishParts): Publish {
   function attempt(name: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
     return running.run(name, async () => {
       try {
-        if (await parts.keepsOrder()) await work(AbortSignal.timeout(parts.deadlineMs));
+        await line.run(async () => {
+          if (await parts.keepsOrder()) await work(AbortSignal.timeout(parts.deadlineMs));
+        });
       } catch (error) {
         parts.log.warn({ name, error }, "cannot publish to the edge bucket; the next miss tries again");
       }
@@ -67,7 +82,7 @@ export function makePublish(parts: PublishParts): Publish {
   }
 
   async function publishDescriptor(key: string, descriptor: LiveDescriptor, signal: AbortSignal): Promise<void> {
-    const outcome = await bucket.writeDocument(key, descriptor, signal);
+    const outcome = await bucket.writeDocument(key, descriptor, within(DESCRIPTOR_MS, signal));
     if (outcome === "written") parts.metrics.published("descriptor");
   }
 
@@ -86,8 +101,8 @@ export function makePublish(parts: PublishParts): Publish {
       key,
       blob.size,
       async () => {
-        const bytes = await datastore.open(blob.location, undefined, signal);
-        if (!bytes) throw new Error(`the object ${blob.location} is not in datastore "${blob.datastoreId}"`);
+        const bytes = await datastore.open(blob, undefined, signal);
+        if (!bytes) throw lost(blob);
         return bytes;
       },
       signal,

@@ -15,7 +15,7 @@ export interface PublishKeyParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "published">;
-  /** The generation of what is about to be written. */
+  /** The generation of what is about to be said of a domain. */
   readonly drawGeneration: () => Promise<number>;
   /** How long one write may take, its tries together, in milliseconds. */
   readonly deadlineMs: number;
@@ -34,7 +34,8 @@ const MAX_REMEMBERED = 10_000;
 
 /**
  * Lets the edge verify the next request of a server by itself: the key that proved this one, and that the domain it addressed is
- * ours. A key is published until the end of the validity that was checked here, never longer; no verdict on any request is.
+ * ours. A key is believed there for as long as it is here without asking its server again, never longer, so that one that was
+ * withdrawn is good for no more than that even where nobody notices. No verdict on any request is published.
  */
 export function makePublishKey(parts: PublishKeyParts): PublishKey {
   const written = new LRUCache<string, { text: string; atMs: number }>({ max: MAX_REMEMBERED });
@@ -44,34 +45,37 @@ export function makePublishKey(parts: PublishKeyParts): PublishKey {
     await Promise.all([...keys.map(publishServerKey), publishDomain(domain)]);
   };
 
-  async function publishServerKey({ serverName, keyId, publicKey, validUntilMs }: ServerKey): Promise<void> {
-    const document = {
+  async function publishServerKey(found: ServerKey): Promise<void> {
+    const { serverName, keyId, publicKey, generation, freshUntilMs } = found;
+    // Its server is being asked again: the next request brings what came of it.
+    if (parts.clock() >= freshUntilMs) return;
+    const document: ServerKeyDocument = {
       v: 1,
+      gen: generation,
       server_name: serverName,
       key_id: keyId,
       key: publicKey,
-      valid_until: validUntilMs,
-    } as const;
-    const text = JSON.stringify(document);
-    await publish(signingKeyKey(serverName, keyId), text, (gen): ServerKeyDocument => ({ ...document, gen }));
+      exp: freshUntilMs,
+    };
+    await publish(signingKeyKey(serverName, keyId), JSON.stringify(document), async () => document);
   }
 
   async function publishDomain({ serverName, policy }: Pick<Domain, "serverName" | "policy">): Promise<void> {
     const document = { v: 1, server_name: serverName, policy } as const;
     const exp = parts.clock() + DOMAIN_TTL_MS;
-    const text = JSON.stringify(document);
-    await publish(domainKey(serverName), text, (gen): DomainDocument => ({ ...document, gen, exp }));
+    await publish(domainKey(serverName), JSON.stringify(document), async (): Promise<DomainDocument> => {
+      return { ...document, gen: await parts.drawGeneration(), exp };
+    });
   }
 
   /** `text` is what has to change before a document is written again at once. */
-  async function publish(key: string, text: string, make: (generation: number) => { gen: number }): Promise<void> {
+  async function publish(key: string, text: string, make: () => Promise<{ gen: number }>): Promise<void> {
     const last = written.get(key);
     if (last?.text === text && parts.clock() - last.atMs < REPEAT_MS) return;
     await running.run(`${key} ${text}`, async () => {
       const atMs = parts.clock();
       try {
-        const document = make(await parts.drawGeneration());
-        await parts.bucket.writeDocument(key, document, AbortSignal.timeout(parts.deadlineMs));
+        await parts.bucket.writeDocument(key, await make(), AbortSignal.timeout(parts.deadlineMs));
         parts.metrics.published("key");
         written.set(key, { text, atMs });
       } catch (error) {

@@ -10,8 +10,8 @@ import type { Database, Queryable } from "../../stores/db/database.ts";
 import type { Media } from "../../stores/db/media.ts";
 import { insertThumbnail, type Thumbnail } from "../../stores/db/thumbnails.ts";
 import type { Domain } from "../domain.ts";
-import { notFound } from "../download/find_servable.ts";
 import type { BringLocal } from "../download/local_file.ts";
+import { notFound } from "../download/not_found.ts";
 import type { StoreOnce } from "../upload/store_once.ts";
 
 /** What {@link makeGenerate} needs. `deadlineMs` bounds the whole making of one thumbnail. */

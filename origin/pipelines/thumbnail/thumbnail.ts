@@ -1,3 +1,4 @@
+import type { ByteSlice } from "../../../shared/byte_range.ts";
 import { essence } from "../../../shared/content_type.ts";
 import { MatrixError } from "../../../shared/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
@@ -7,13 +8,15 @@ import {
   type ThumbnailSpec,
   thumbnailSuffix,
 } from "../../../shared/thumbnail_size.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { FreshCache } from "../../platform/fresh_cache.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
 import type { Database } from "../../stores/db/database.ts";
-import type { Media } from "../../stores/db/media.ts";
-import { findThumbnail, type Thumbnail } from "../../stores/db/thumbnails.ts";
+import { findMedia, type Media } from "../../stores/db/media.ts";
+import { deleteLostThumbnail, findThumbnail, type Thumbnail } from "../../stores/db/thumbnails.ts";
 import type { Domain, FindDatastore } from "../domain.ts";
-import { type FindVisible, type MediaAccess, openBlob, servableMedia } from "../download/find_servable.ts";
+import { type FindVisible, type MediaAccess, servableBlob, servableMedia } from "../download/find_servable.ts";
+import { notFound } from "../download/not_found.ts";
 import type { Restore } from "../download/pull_restore.ts";
 import type { Servable, Served } from "../download/servable.ts";
 import type { Publish } from "../publish/publish.ts";
@@ -22,6 +25,7 @@ import type { MakeThumbnail } from "./generate.ts";
 /** What {@link makeThumbnails} needs. */
 export interface ThumbnailParts {
   readonly db: Database;
+  readonly clock: Clock;
   /** Rows that were read a moment ago. */
   readonly rows: FreshCache<Thumbnail>;
   readonly findVisible: FindVisible;
@@ -47,7 +51,8 @@ export type FindOrMakeThumbnail = (
  * A thumbnail (Client-Server API, `GET …/thumbnail`) in its order: may the media be seen; which of the sizes is meant; is
  * it there; else make it, once for all who wait.
  *
- * Making goes on when the one who asked goes away: the next who asks has it.
+ * Making goes on when the one who asked goes away: the next who asks has it. One whose object turns out to be lost when it is
+ * opened is made again.
  */
 export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
   const making = new SingleFlight<Thumbnail>();
@@ -57,21 +62,50 @@ export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
     const policy = domain.policy.thumbnails;
     const spec = pickThumbnail(request, policy, accept);
     const suffix = thumbnailSuffix(spec);
-    const name = `${formatMxc(mxc)} ${suffix}`;
+    const name = nameOf(mxc, suffix);
     const thumbnail =
       (await parts.rows.get(name, () => findThumbnail(parts.db, mxc, suffix))) ??
       (await making.run(name, () => make(domain, media, spec, access)));
     const { publish } = parts;
+    const remake = () => making.run(name, () => makeAgain(thumbnail, () => make(domain, media, spec, access)));
     return {
-      servable: servable(thumbnail, parts.datastores, policy.preferWebp),
+      servable: healing(thumbnail, servable(thumbnail, parts.datastores, policy.preferWebp), remake),
       publish: publish && (() => publish.thumbnail(media, thumbnail, spec)),
     };
   };
 
-  async function make(domain: Domain, media: Media, spec: ThumbnailSpec, access: MediaAccess): Promise<Thumbnail> {
-    requireThumbnailable(domain, media);
-    if (isRemote(media)) await requireSource(media, access);
-    return await parts.generate(domain, media, spec);
+  async function make(domain: Domain, seen: Media, spec: ThumbnailSpec, access: MediaAccess): Promise<Thumbnail> {
+    requireThumbnailable(domain, seen);
+    if (isRemote(seen)) await requireSource(seen, access);
+    // Its body may lie elsewhere by now than when it was seen.
+    const media = await findMedia(parts.db, seen);
+    if (!media) throw notFound();
+    return await parts.generate(domain, media, spec).catch((error) => {
+      throw isRemote(media) ? asOfRemote(error) : error;
+    });
+  }
+
+  async function makeAgain(lost: Thumbnail, makeNew: () => Promise<Thumbnail>): Promise<Thumbnail> {
+    await deleteLostThumbnail(parts.db, lost, parts.clock());
+    const again = (await findThumbnail(parts.db, lost, lost.suffix)) ?? (await makeNew());
+    parts.rows.forget(nameOf(lost, lost.suffix));
+    return again;
+  }
+
+  /** Errors: those of making it, where it is lost. */
+  function healing(thumbnail: Thumbnail, served: Servable, remake: () => Promise<Thumbnail>): Servable {
+    const open = async ({ blob }: Thumbnail, slice: ByteSlice | undefined, signal: AbortSignal) =>
+      await parts.datastores(blob.datastoreId)?.open(blob, slice, signal);
+    return {
+      ...served,
+      async open(slice, signal) {
+        const bytes = await open(thumbnail, slice, signal);
+        if (bytes) return bytes;
+        const again = await remake();
+        // What is said of the lost one is not true of any other bytes: those are for the next who asks.
+        return again.blob.sha256 === thumbnail.blob.sha256 ? await open(again, slice, signal) : undefined;
+      },
+    };
   }
 
   /** Media of another server whose object is lost heals when it is opened: a byte is enough. */
@@ -83,8 +117,19 @@ export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
   }
 }
 
+function nameOf(mxc: Mxc, suffix: string): string {
+  return `${formatMxc(mxc)} ${suffix}`;
+}
+
 function isRemote(media: Media): boolean {
   return media.userId === undefined;
+}
+
+/** A source that is too large to be drawn is its server's fault where it has one. */
+function asOfRemote(error: unknown): unknown {
+  if (!(error instanceof MatrixError) || error.status !== 413) return error;
+  const { errcode, message, mrErrcode } = error;
+  return new MatrixError(errcode, message, { status: 502, mrErrcode, cause: error });
 }
 
 /** Errors: 400 `M_UNKNOWN` for a type that thumbnails are not made of; for a source of too many bytes 413, and 502 where it is remote. */
@@ -112,6 +157,6 @@ function servable(thumbnail: Thumbnail, datastores: FindDatastore, variesByAccep
       created: thumbnail.createdAt,
       variesByAccept,
     },
-    open: (slice, signal) => openBlob(blob, datastores).open(blob.location, slice, signal),
+    ...servableBlob(blob, datastores),
   };
 }

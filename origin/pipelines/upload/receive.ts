@@ -2,6 +2,7 @@ import { normaliseContentType } from "../../../shared/content_type.ts";
 import { normaliseFileName } from "../../../shared/disposition.ts";
 import type { Mxc } from "../../../shared/mxc.ts";
 import type { MakeId } from "../../platform/ids.ts";
+import { within } from "../../platform/within.ts";
 import type { Queryable } from "../../stores/db/database.ts";
 import type { NewMedia } from "../../stores/db/media.ts";
 import type { Domain } from "../domain.ts";
@@ -27,6 +28,12 @@ export interface ReceiveParts {
   readonly quotas: Quotas;
   readonly storeOnce: StoreOnce;
 }
+
+/**
+ * How long a body that was received may take to be stored, in milliseconds. Its sender hears nothing meanwhile, and must have an
+ * answer before the server takes the connection for dead.
+ */
+const STORE_MS = 150_000;
 
 /** Takes the bytes of an upload in: see {@link makeReceive}. `record` writes the rows that point at them. */
 export type Receive = <T>(
@@ -57,7 +64,7 @@ export function makeReceive(parts: ReceiveParts): Receive {
       if (declaredBytes === undefined) await parts.quotas.admitUpload(domain, userId, received.size);
       return await parts.storeOnce(received, {
         datastore: async () => datastore,
-        signal,
+        signal: within(STORE_MS, signal),
         async record(tx) {
           const recorded = await record(tx, received);
           await parts.quotas.requireWithin(tx, domain, userId);

@@ -4,7 +4,7 @@ import type { Buckets } from "./bucket.ts";
 import type { HintCache } from "./hint_cache.ts";
 import { makeMemoryHints } from "./memory.ts";
 import { makeMemoryBuckets } from "./memory_buckets.ts";
-import { openRedis, type RedisAddress } from "./redis.ts";
+import { openRedis, type RedisAddress, type RedisPatience } from "./redis.ts";
 import { makeRedisBuckets } from "./redis_buckets.ts";
 import { makeRedisHints } from "./redis_hints.ts";
 
@@ -18,6 +18,8 @@ export interface Cache {
 /** Where to keep it. `redis: undefined`: in memory. */
 export interface CacheSettings {
   readonly redis: { readonly shards: readonly RedisAddress[]; readonly databaseNumber: number } | undefined;
+  /** How long Redis is waited for, where it is not the usual fraction of a second. */
+  readonly patience?: RedisPatience | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -25,11 +27,11 @@ export interface CacheSettings {
 const HINT_BYTES = 64 * 1_048_576;
 
 /** Opens the cache. Redis may be away: it is used once it is there. */
-export async function openCache({ redis, clock, log }: CacheSettings): Promise<Cache> {
+export async function openCache({ redis, patience, clock, log }: CacheSettings): Promise<Cache> {
   const memory = makeMemoryBuckets({ clock });
   if (!redis) {
     return { hints: makeMemoryHints({ clock, maxBytes: HINT_BYTES }), buckets: memory, close: async () => undefined };
   }
-  const shared = await openRedis({ ...redis, clock, log });
+  const shared = await openRedis({ ...redis, patience, clock, log });
   return { hints: makeRedisHints(shared), buckets: makeRedisBuckets(shared, memory), close: () => shared.close() };
 }

@@ -9,10 +9,18 @@ export interface RedisAddress {
   readonly addr: string;
 }
 
+/** How long Redis is waited for, in milliseconds: to connect, and to answer. */
+export interface RedisPatience {
+  readonly connectMs: number;
+  readonly commandMs: number;
+}
+
 /** How to reach Redis. `databaseNumber` holds where an address names none. */
 export interface RedisSettings {
   readonly shards: readonly RedisAddress[];
   readonly databaseNumber: number;
+  /** Without it {@link PATIENCE}. */
+  readonly patience?: RedisPatience | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -20,29 +28,30 @@ export interface RedisSettings {
 /** Several Redis servers that each hold a part of the keys. */
 export interface SharedRedis {
   /**
-   * Asks the server that this key belongs to. `undefined` when it cannot be asked or does not answer within a fraction of a
-   * second; after that it is left alone for a moment, so that an outage costs next to nothing. Never throws.
+   * Asks the server that this key belongs to. `undefined` when it cannot be asked or does not answer in time, a
+   * fraction of a second; after that it is left alone for a moment, so that an outage costs next to nothing. Never throws.
    */
   ask<T>(key: string, question: (client: Redis) => Promise<T>): Promise<T | undefined>;
   close(): Promise<void>;
 }
 
-const CONNECT_MS = 500;
-const COMMAND_MS = 300;
+/** Short enough that who asks hardly notices an outage. */
+const PATIENCE: RedisPatience = { connectMs: 500, commandMs: 300 };
 const SILENCE_MS = 5_000;
 const REST_MS = 1_000;
 const MAX_RECONNECT_MS = 2_000;
 const DEFAULT_PORT = 6379;
 
 /**
- * Connects to every server, waiting for it half a second at most: one that is away is tried again in the background for as
+ * Connects to every server, waiting for it as long as its patience lasts: one that is away is tried again in the background for as
  * long as it takes. Throws on an address that is none.
  */
 export async function openRedis(settings: RedisSettings): Promise<SharedRedis> {
   const shards = settings.shards.map((address) => new Shard(address, settings));
   const pick = makeRing(shards);
+  const { connectMs } = settings.patience ?? PATIENCE;
   const waited = new AbortController();
-  await Promise.race([Promise.all(shards.map((shard) => shard.ready)), pause(CONNECT_MS, waited.signal)]);
+  await Promise.race([Promise.all(shards.map((shard) => shard.ready)), pause(connectMs, waited.signal)]);
   waited.abort();
   return {
     ask: (key, question) => pick(key).ask(question),
@@ -61,11 +70,11 @@ class Shard {
   #restUntil = 0;
   #closing = false;
 
-  constructor(address: RedisAddress, { databaseNumber, clock, log }: RedisSettings) {
+  constructor(address: RedisAddress, { databaseNumber, patience = PATIENCE, clock, log }: RedisSettings) {
     this.name = address.name;
     this.#clock = clock;
     this.#log = log;
-    this.#client = new Redis(connectionOf(address.addr, databaseNumber));
+    this.#client = new Redis(connectionOf(address.addr, databaseNumber, patience));
     this.ready = new Promise((resolve) => this.#client.once("ready", resolve));
     this.#client.on("ready", () => this.#isBack());
     // Without a listener an error would end the process.
@@ -108,7 +117,11 @@ class Shard {
 }
 
 /** Settings with which a server that is gone or silent is found out quickly, and nothing is sent twice or queued. */
-function connectionOf(addr: string, databaseNumber: number): Omit<RedisOptions, "replyMapping"> {
+function connectionOf(
+  addr: string,
+  databaseNumber: number,
+  { connectMs, commandMs }: RedisPatience,
+): Omit<RedisOptions, "replyMapping"> {
   const url = new URL(addr.includes("://") ? addr : `redis://${addr}`);
   const database = /^\/(\d+)$/.exec(url.pathname)?.[1];
   return {
@@ -119,8 +132,8 @@ function connectionOf(addr: string, databaseNumber: number): Omit<RedisOptions, 
     ...(url.password === "" ? {} : { password: decodeURIComponent(url.password) }),
     ...(url.protocol === "rediss:" ? { tls: {} } : {}),
     connectionName: "mxcdn",
-    connectTimeout: CONNECT_MS,
-    commandTimeout: COMMAND_MS,
+    connectTimeout: connectMs,
+    commandTimeout: commandMs,
     socketTimeout: SILENCE_MS,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,

@@ -1,10 +1,24 @@
 import { constants } from "node:fs";
-import { copyFile, link, mkdir, open, opendir, rename, rm, stat } from "node:fs/promises";
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  opendir,
+  readdir,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { ByteSlice } from "../../../shared/byte_range.ts";
-import type { Datastore, ListedObject, StagedFile } from "./datastore.ts";
+import type { Datastore, KnownObject, ListedObject, StagedFile } from "./datastore.ts";
+import { type DatastoreMark, MARKS, markName, markText, parseMark } from "./datastore_mark.ts";
 import { fileStream } from "./file_stream.ts";
 import { objectName } from "./object_name.ts";
+import { cannotRead, cannotStore, telling } from "./store_trouble.ts";
 
 /** Two folders of two characters each, then the rest of the name: matrix-media-repo's layout, which stays readable. */
 const LOCATION = /^[A-Za-z0-9_-]{2}\/[A-Za-z0-9_-]{2}\/[A-Za-z0-9_-]{1,200}$/;
@@ -35,22 +49,30 @@ class FileDatastore implements Datastore {
 
   async put(location: string, file: StagedFile, signal: AbortSignal): Promise<void> {
     const path = this.localPath(location);
-    signal.throwIfAborted();
-    const made = await mkdir(dirname(path), { recursive: true });
-    await flush(file.path);
-    if (!(await linked(file.path, path))) await this.#copy(file.path, path);
-    await flushFolders(dirname(path), made === undefined ? dirname(path) : dirname(made));
+    await telling(cannotStore, signal, async () => {
+      const made = await mkdir(dirname(path), { recursive: true });
+      await flush(file.path);
+      if (!(await linked(file.path, path))) await this.#copy(file.path, path);
+      await this.#flushFolders(dirname(path), made);
+    });
+  }
+
+  async has({ location, size }: KnownObject, signal: AbortSignal): Promise<boolean> {
+    const path = this.localPath(location);
+    return await telling(cannotRead, signal, async () => {
+      const found = await stat(path).catch(undefinedIfAbsent);
+      return found?.isFile() === true && found.size === size;
+    });
   }
 
   async open(
-    location: string,
+    { location, size }: KnownObject,
     slice: ByteSlice | undefined,
     signal: AbortSignal,
   ): Promise<ReadableStream<Uint8Array> | undefined> {
     const path = this.localPath(location);
-    signal.throwIfAborted();
-    const handle = await open(path, "r").catch(undefinedIfAbsent);
-    return handle && fileStream(handle, slice, signal);
+    const handle = await telling(cannotRead, signal, () => openWhole(path, size));
+    return handle && fileStream(handle, slice ?? { offset: 0, length: size }, signal);
   }
 
   async remove(location: string): Promise<void> {
@@ -69,6 +91,22 @@ class FileDatastore implements Datastore {
     }
   }
 
+  async mark(databaseId: string): Promise<void> {
+    const path = join(this.#folder, markName(databaseId));
+    const made = await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, markText(databaseId), { flag: "wx", flush: true }).catch(unlessPresent);
+    await this.#flushFolders(dirname(path), made);
+  }
+
+  async marks(): Promise<DatastoreMark[]> {
+    const names = await readdir(join(this.#folder, MARKS)).catch(undefinedIfAbsent);
+    const found = (names ?? []).map(async (name) => {
+      const about = await stat(join(this.#folder, MARKS, name)).catch(undefinedIfAbsent);
+      return about && parseMark(`${MARKS}${name}`, about.mtimeMs);
+    });
+    return (await Promise.all(found)).flatMap((mark) => mark ?? []);
+  }
+
   /** Throws when `location` is not of the grammar, so that none leads out of the folder. */
   localPath(location: string): string {
     if (!LOCATION.test(location)) throw new Error(`Cannot find "${location}" in datastore ${this.id}: not a location`);
@@ -76,6 +114,17 @@ class FileDatastore implements Datastore {
   }
 
   async close(): Promise<void> {}
+
+  /**
+   * Flushes a folder and those that lead to it, because the name of each lies in the one above; also those that we have not
+   * `made`: whoever did a moment ago may not have flushed them yet.
+   */
+  async #flushFolders(folder: string, made: string | undefined): Promise<void> {
+    const above = dirname(made !== undefined && made.length < this.#folder.length ? made : this.#folder);
+    for (let at = folder; at !== above; at = dirname(at)) await flush(at);
+    // We may be kept from reading what is above our own.
+    await flush(above).catch(unlessForbidden);
+  }
 
   async #describe(location: string): Promise<ListedObject | undefined> {
     if (!LOCATION.test(location)) return undefined;
@@ -95,6 +144,18 @@ class FileDatastore implements Datastore {
       await rm(aside, { force: true });
     }
   }
+}
+
+/** Opens a file of this size; `undefined` where there is none. */
+async function openWhole(path: string, size: number): Promise<FileHandle | undefined> {
+  const handle = await open(path, "r").catch(undefinedIfAbsent);
+  const found = await handle?.stat().catch(async (error) => {
+    await handle.close();
+    throw error;
+  });
+  if (found?.size === size) return handle;
+  await handle?.close();
+  return undefined;
 }
 
 /** Gives the staged file a second name, where the filesystem can and the name is free. */
@@ -117,12 +178,6 @@ async function flush(path: string): Promise<void> {
   }
 }
 
-/** Flushes a folder and those above it up to `last`: the name of one that was just made lies in the one above. */
-async function flushFolders(folder: string, last: string): Promise<void> {
-  await flush(folder);
-  if (folder !== last) await flushFolders(dirname(folder), last);
-}
-
 async function* entries(folder: string): AsyncGenerator<string> {
   const found = await opendir(folder).catch(undefinedIfAbsent);
   if (!found) return;
@@ -132,4 +187,12 @@ async function* entries(folder: string): AsyncGenerator<string> {
 function undefinedIfAbsent(error: NodeJS.ErrnoException): undefined {
   if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
   throw error;
+}
+
+function unlessPresent(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EEXIST") throw error;
+}
+
+function unlessForbidden(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EACCES") throw error;
 }

@@ -4,18 +4,14 @@ import type { ByteSlice } from "../../../shared/byte_range.ts";
 const CHUNK = 128 * 1024;
 
 /**
- * The bytes of an open file, or a slice of them, read only when asked for: a reader that stops reading holds one file
- * descriptor and no memory. Owns the handle, and closes it at the end, on cancel, on abort and on error.
+ * A slice of the bytes of an open file, read only when asked for: a reader that stops reading holds one file descriptor and no
+ * memory. Owns the handle, and closes it at the end, on cancel, on abort and on error.
  *
  * Errors: one that says so when the file ends within the slice.
  */
-export function fileStream(
-  handle: FileHandle,
-  slice: ByteSlice | undefined,
-  signal: AbortSignal,
-): ReadableStream<Uint8Array> {
-  let position = slice?.offset ?? 0;
-  const end = slice ? slice.offset + slice.length : Number.POSITIVE_INFINITY;
+export function fileStream(handle: FileHandle, slice: ByteSlice, signal: AbortSignal): ReadableStream<Uint8Array> {
+  let position = slice.offset;
+  const end = slice.offset + slice.length;
   let onAbort = () => {};
 
   function close(): Promise<void> {
@@ -27,10 +23,10 @@ export function fileStream(
     const wanted = Math.min(CHUNK, end - position);
     const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, position);
     if (signal.aborted) return;
+    if (bytesRead === 0) throw new Error("Cannot read on: the file is shorter than it was");
     position += bytesRead;
-    if (bytesRead > 0) controller.enqueue(buffer.subarray(0, bytesRead));
-    else if (slice) throw new Error("Cannot read on: the file is shorter than it was");
-    if (bytesRead === 0 || position === end) await close().then(() => controller.close());
+    controller.enqueue(buffer.subarray(0, bytesRead));
+    if (position === end) await close().then(() => controller.close());
   }
 
   return new ReadableStream<Uint8Array>(

@@ -29,6 +29,12 @@ interface BlobRow {
 
 const COLUMNS = "sha256, size, datastore_id, location, generation, created_at";
 
+/** The row of a body, which may be gone the next moment: see {@link claimBlob}. */
+export async function findBlob(db: Queryable, sha256: string): Promise<Blob | undefined> {
+  const { rows } = await db.query<BlobRow>(`SELECT ${COLUMNS} FROM blobs WHERE sha256 = $1`, [sha256]);
+  return rows[0] && fromRow(rows[0]);
+}
+
 /**
  * Makes sure that a body stays: whatever was going to remove it does not, and nothing can until `tx` ends, which should
  * write a row that points at it. `undefined`: it is not there (any more); store it, then {@link insertBlob}.
@@ -42,9 +48,11 @@ export async function claimBlob(tx: Queryable, sha256: string): Promise<Blob | u
 
 /**
  * Records a body whose object is stored, and claims it. Where another was faster its row stays and is returned: then
- * `mine`'s object is put on the list of removals, in this transaction.
+ * `mine`'s object is put on the list of removals, in this transaction. Only the incarnation that is `lost`, because its object
+ * is, gives way to `mine`.
  */
-export async function insertBlob(tx: Queryable, mine: Blob): Promise<Blob> {
+export async function insertBlob(tx: Queryable, mine: Blob, lost?: Blob): Promise<Blob> {
+  if (lost) await replaceBlob(tx, lost, mine);
   const { rows } = await tx.query<BlobRow>(
     `INSERT INTO blobs (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)
      ON CONFLICT (sha256) DO UPDATE SET doomed_at = NULL RETURNING ${COLUMNS}`,
@@ -55,6 +63,21 @@ export async function insertBlob(tx: Queryable, mine: Blob): Promise<Blob> {
   const { datastoreId, location, createdAt } = mine;
   await enqueueRemoval(tx, { datastoreId, location, createdAt });
   return winner;
+}
+
+/**
+ * The row stays, for all that points at it. Where the body lies is part of what the edge is told of each of these, so that they
+ * are newer now. What may be left of the lost object is for the sweeper, like everything that no row names.
+ */
+async function replaceBlob(tx: Queryable, lost: Blob, mine: Blob): Promise<void> {
+  const { rowCount } = await tx.query(
+    `UPDATE blobs SET size = $3, datastore_id = $4, location = $5, generation = $6, doomed_at = NULL
+     WHERE sha256 = $1 AND generation = $2`,
+    [lost.sha256, lost.generation, mine.size, mine.datastoreId, mine.location, mine.generation],
+  );
+  if (rowCount === 0) return;
+  await tx.query("UPDATE media SET generation = nextval('generations') WHERE sha256 = $1", [lost.sha256]);
+  await tx.query("UPDATE thumbnails SET generation = nextval('generations') WHERE sha256 = $1", [lost.sha256]);
 }
 
 /** Locks these bodies until `tx` ends, in the order that everybody keeps. */
@@ -102,44 +125,24 @@ export async function reapDoomed(db: Database, before: number, now: number, limi
   });
 }
 
+/** A body as the name of its object tells it: its hash, and of which incarnation it is. */
+interface NamedBody {
+  readonly sha256: string;
+  readonly generation: number;
+}
+
 /**
- * Dooms bodies recorded before the time `before` that nothing points at and nobody doomed, up to `limit`: a safety net
- * under {@link doomIfUnreferenced}. Returns how many.
+ * Those of these bodies that no row names. Asked by the name alone, which no two incarnations share: under which id their
+ * datastore is known, and how it makes locations of names, may change with the configuration.
  */
-export async function doomStrays(db: Database, before: number, now: number, limit: number): Promise<number> {
-  const { rows } = await db.query<{ sha256: string }>(
-    `SELECT sha256 FROM blobs b WHERE doomed_at IS NULL AND created_at < $1 AND NOT ${REFERENCED} LIMIT $2`,
-    [before, limit],
-  );
-  const hashes = rows.map((row) => row.sha256);
-  if (hashes.length > 0) await db.transaction((tx) => doomIfUnreferenced(tx, hashes, now));
-  return hashes.length;
-}
-
-/** Which of these locations of a datastore are those of a body. */
-export async function knownLocations(
-  db: Queryable,
-  datastoreId: string,
-  locations: readonly string[],
-): Promise<Set<string>> {
-  const { rows } = await db.query<{ location: string }>(
-    "SELECT location FROM blobs WHERE datastore_id = $1 AND location = ANY ($2)",
-    [datastoreId, locations],
-  );
-  return new Set(rows.map((row) => row.location));
-}
-
-/** Which of these bodies of the edge bucket are those of a row of the same incarnation. */
-export async function knownBodies(
-  db: Queryable,
-  bodies: readonly { readonly sha256: string; readonly generation: number }[],
-): Promise<Set<string>> {
-  const { rows } = await db.query<{ sha256: string }>(
-    `SELECT b.sha256 FROM blobs b JOIN unnest($1::text[], $2::bigint[]) AS asked (sha256, generation)
+export async function unknownBodies<B extends NamedBody>(db: Queryable, bodies: readonly B[]): Promise<B[]> {
+  const { rows } = await db.query<{ sha256: string; generation: number }>(
+    `SELECT b.sha256, b.generation FROM blobs b JOIN unnest($1::text[], $2::bigint[]) AS asked (sha256, generation)
      ON b.sha256 = asked.sha256 AND b.generation = asked.generation`,
     [bodies.map((body) => body.sha256), bodies.map((body) => body.generation)],
   );
-  return new Set(rows.map((row) => row.sha256));
+  const known = new Set(rows.map(nameOf));
+  return bodies.filter((body) => !known.has(nameOf(body)));
 }
 
 /** How many bytes each datastore holds. Reads the whole table: ask seldom. */
@@ -152,6 +155,10 @@ export async function bytesByDatastore(db: Queryable): Promise<Map<string, numbe
 
 const REFERENCED = `(EXISTS (SELECT FROM media m WHERE m.sha256 = b.sha256)
   OR EXISTS (SELECT FROM thumbnails t WHERE t.sha256 = b.sha256))`;
+
+function nameOf({ sha256, generation }: NamedBody): string {
+  return `${sha256} ${generation}`;
+}
 
 function fromRow(row: BlobRow): Blob {
   return {

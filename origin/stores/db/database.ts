@@ -17,6 +17,16 @@ export interface Queryable {
   ): Promise<{ rows: R[]; rowCount: number }>;
 }
 
+/** Who hears a channel. Neither function may throw. */
+export interface Hearer {
+  onPayload(payload: string): void;
+  /**
+   * The connection was away, and has come back: what was sent meanwhile is lost, and what is remembered because nothing was
+   * heard to the contrary may be wrong.
+   */
+  onGap(): void;
+}
+
 /** A Postgres: a server, or PGlite in a folder. */
 export interface Database extends Queryable {
   /**
@@ -28,11 +38,8 @@ export interface Database extends Queryable {
   transaction<T>(fn: (tx: Queryable) => Promise<T>): Promise<T>;
   /** Runs a script of several statements in one transaction, with no limit of time. For migrations and maintenance. */
   exec(script: string): Promise<void>;
-  /**
-   * Hears what is sent by `NOTIFY` on a channel, until the returned function is called. A hint, never the truth: what is
-   * sent while the connection is away is lost.
-   */
-  listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>>;
+  /** Hears what is sent by `NOTIFY` on a channel, until the returned function is called. */
+  listen(channel: string, hearer: Hearer): Promise<() => Promise<void>>;
   /** Waits for what is under way, then closes every connection. */
   close(): Promise<void>;
 }
@@ -98,8 +105,8 @@ export class PgDatabase implements Database {
     );
   }
 
-  async listen(channel: string, onPayload: (payload: string) => void): Promise<() => Promise<void>> {
-    return await this.#options.listen(channel, onPayload);
+  async listen(channel: string, hearer: Hearer): Promise<() => Promise<void>> {
+    return await this.#options.listen(channel, hearer);
   }
 
   async close(): Promise<void> {

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { createPgConfig } from "@electric-sql/pglite/node-postgres";
 import pg from "pg";
+import { type FolderLock, lockFolder } from "../../platform/folder_lock.ts";
 import { type Database, PgDatabase } from "./database.ts";
-import { lockFolder } from "./folder_lock.ts";
 import { quoted } from "./postgres_listener.ts";
 import { TYPES } from "./types.ts";
 
@@ -20,16 +20,17 @@ const WAIT_MS = 30_000;
  */
 export async function openPglite(folder: string): Promise<Database> {
   await mkdir(folder, { recursive: true });
-  const lock = lockFolder(folder);
+  const lock = lockDatabase(folder);
   try {
     const lite = await openFiles(folder);
     const config = createPgConfig(lite);
     // More than one connection would mix up the protocol messages of both.
     const pool = new pg.Pool({ ...config, max: 1, connectionTimeoutMillis: WAIT_MS, types: TYPES });
     const database: Database = new PgDatabase(pool, {
-      listen: async (channel, onPayload) => {
+      // Within one process nothing that is sent is ever missed.
+      listen: async (channel, hearer) => {
         const stop = lite.onNotification((heard, payload) => {
-          if (heard === channel) onPayload(payload);
+          if (heard === channel) hearer.onPayload(payload);
         });
         // The only session hears for all; it goes on hearing what nobody wants any more.
         await database.query(`LISTEN ${quoted(channel)}`);
@@ -47,6 +48,14 @@ export async function openPglite(folder: string): Promise<Database> {
   } catch (error) {
     lock.release();
     throw error;
+  }
+}
+
+function lockDatabase(folder: string): FolderLock {
+  try {
+    return lockFolder(folder);
+  } catch (error) {
+    throw new Error(`Cannot open the database in ${folder}: ${(error as Error).message}`, { cause: error });
   }
 }
 

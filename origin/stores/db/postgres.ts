@@ -40,7 +40,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   });
   const listener = new PostgresListener(() => new pg.Client(connection));
   const database = new PgDatabase(pool, {
-    listen: (channel, onPayload) => listener.listen(channel, onPayload),
+    listen: (channel, hearer) => listener.listen(channel, hearer),
     close: () => listener.close(),
     maxWaiting: options.maxConnections * WAITING_PER_CONNECTION,
     replaceable: true,
@@ -49,7 +49,8 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
     (await pool.connect()).release();
   } catch (error) {
     await database.close();
-    throw new Error(`Cannot open the database at ${placeOf(options.url)}: ${(error as Error).message}`, {
+    const why = (error as Error).message;
+    throw new Error(`Cannot open the database at ${placeOf(options.url)} (\`database.postgres\`): ${why}`, {
       cause: error,
     });
   }

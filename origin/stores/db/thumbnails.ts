@@ -1,7 +1,7 @@
 import type { Mxc } from "../../../shared/mxc.ts";
 import type { ThumbnailSpec } from "../../../shared/thumbnail_size.ts";
 import { type Blob, doomIfUnreferenced, lockBlobs } from "./blobs.ts";
-import type { Queryable } from "./database.ts";
+import type { Database, Queryable } from "./database.ts";
 
 /** A thumbnail that was made of a media. Times in milliseconds. */
 export interface Thumbnail extends Mxc {
@@ -96,6 +96,22 @@ export async function insertThumbnail(tx: Queryable, made: NewThumbnail): Promis
   return await findThumbnail(tx, made, made.suffix);
 }
 
+/**
+ * Deletes a thumbnail whose object is lost, so that it can be made again; one that was made since, or has its object again,
+ * stays. The edge need not know: what it may have of it is as good as before.
+ */
+export async function deleteLostThumbnail(db: Database, lost: Thumbnail, now: number): Promise<void> {
+  const { serverName, mediaId, suffix, generation, blob } = lost;
+  await db.transaction(async (tx) => {
+    await lockBlobs(tx, [blob.sha256]);
+    await tx.query(
+      "DELETE FROM thumbnails WHERE server_name = $1 AND media_id = $2 AND suffix = $3 AND generation = $4",
+      [serverName, mediaId, suffix, generation],
+    );
+    await doomIfUnreferenced(tx, [blob.sha256], now);
+  });
+}
+
 /** A thumbnail that was deleted: its document at the edge is to be replaced by a tombstone of this generation. */
 export interface DeletedThumbnail extends Mxc {
   readonly suffix: string;
@@ -103,34 +119,38 @@ export interface DeletedThumbnail extends Mxc {
 }
 
 /**
- * Deletes thumbnails made before the time `before`, the oldest first, and dooms the bodies that nothing else points at.
- * Fewer than `limit`: there are no more.
+ * Deletes up to `limit` thumbnails made before the time `before`, the oldest first, and dooms the bodies that nothing else
+ * points at. `more`: there may be others. Holds their bodies, however many share one, for no longer than a page takes.
  */
 export async function deleteOldThumbnails(
   tx: Queryable,
   before: number,
   now: number,
   limit: number,
-): Promise<DeletedThumbnail[]> {
-  const old = await tx.query<{ sha256: string }>(
-    "SELECT sha256 FROM thumbnails WHERE created_at < $1 ORDER BY created_at LIMIT $2",
+): Promise<{ readonly deleted: DeletedThumbnail[]; readonly more: boolean }> {
+  const { rows: old } = await tx.query<Pick<ThumbnailRow, "server_name" | "media_id" | "suffix" | "sha256">>(
+    `SELECT server_name, media_id, suffix, sha256 FROM thumbnails
+     WHERE created_at < $1 ORDER BY created_at LIMIT $2`,
     [before, limit],
   );
-  const hashes = [...new Set(old.rows.map((row) => row.sha256))];
+  const hashes = [...new Set(old.map((row) => row.sha256))];
   // Bodies are locked before what points at them, as everywhere (see blobs.ts).
   await lockBlobs(tx, hashes);
-  const { rows } = await tx.query<{ server_name: string; media_id: string; suffix: string; generation: number }>(
-    `DELETE FROM thumbnails WHERE created_at < $1 AND sha256 = ANY ($2)
-     RETURNING server_name, media_id, suffix, nextval('generations') AS generation`,
-    [before, hashes],
+  const { rows } = await tx.query<Pick<ThumbnailRow, "server_name" | "media_id" | "suffix" | "generation">>(
+    // Made anew since it was found, a thumbnail is not old any more.
+    `DELETE FROM thumbnails t USING unnest($2::text[], $3::text[], $4::text[]) AS old (server_name, media_id, suffix)
+     WHERE t.server_name = old.server_name AND t.media_id = old.media_id AND t.suffix = old.suffix AND t.created_at < $1
+     RETURNING t.server_name, t.media_id, t.suffix, nextval('generations') AS generation`,
+    [before, old.map((row) => row.server_name), old.map((row) => row.media_id), old.map((row) => row.suffix)],
   );
   await doomIfUnreferenced(tx, hashes, now);
-  return rows.map((row) => ({
+  const deleted = rows.map((row) => ({
     serverName: row.server_name,
     mediaId: row.media_id,
     suffix: row.suffix,
     generation: row.generation,
   }));
+  return { deleted, more: old.length === limit };
 }
 
 async function drawGeneration(tx: Queryable, { serverName, mediaId, suffix }: NewThumbnail): Promise<void> {

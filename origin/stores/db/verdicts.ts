@@ -8,89 +8,146 @@ export interface NewVerdict {
   readonly serverName: string;
   /** Of the token; the token itself is stored nowhere. */
   readonly tokenHash: string;
+  /** Under which it is given (`pipelines/authenticate/terms.ts`). */
+  readonly terms: string;
+  /** Until when it may be settled. */
+  readonly expiresAt: number;
+}
+
+/** That a verdict was noted: {@link noteVerdict}. */
+export interface VerdictNote {
+  readonly key: string;
+  /** Of the verdict, if one comes of it. */
+  readonly generation: number;
+  /** Of the row: what was taken and noted anew since is another one. */
+  readonly incarnation: number;
+}
+
+/** What the homeserver said of what was noted. */
+export interface SettledVerdict extends VerdictNote {
+  readonly userId: string;
+  readonly deviceId?: string | undefined;
+  readonly terms: string;
   /** When it says nothing any more, at the latest. */
   readonly expiresAt: number;
 }
 
-/** What the homeserver said. `generation` as {@link noteVerdict} drew it. */
-export interface SettledVerdict {
+/** A verdict that was taken, for a tombstone of this generation to be written under its key. */
+export interface TakenVerdict {
   readonly key: string;
   readonly generation: number;
-  readonly userId: string;
-  readonly deviceId?: string | undefined;
-  readonly expiresAt: number;
 }
+
+/**
+ * What became of a verdict that was noted: it may be written; it may not, for the token, the user or the terms were revoked
+ * since, or it was noted too long ago (`void`); or there are enough on this token, and the note is taken back (`surplus`).
+ */
+export type Settled = "settled" | "void" | "surplus";
+
+/** As many verdicts on one token of one user may lie in the bucket: for as many hosts and names of a device that it is asked with. */
+const MAX_PER_TOKEN = 20;
 
 /**
  * Notes a verdict that may be written, and draws its generation. To be done before the homeserver is asked: then a logout
- * either finds it here, or is known to the homeserver when it is asked.
+ * either finds it here, or is known to the homeserver when it is asked. What nothing comes of is taken back
+ * ({@link takeBackVerdict}).
  */
-export async function noteVerdict(db: Queryable, verdict: NewVerdict): Promise<number> {
-  const { rows } = await db.query<{ generation: number }>(
-    `INSERT INTO edge_verdicts AS v (key, server_name, token_hash, expires_at, generation)
-     VALUES ($1, $2, $3, $4, nextval('generations'))
+export async function noteVerdict(db: Queryable, verdict: NewVerdict): Promise<VerdictNote> {
+  const { key, serverName, tokenHash, terms, expiresAt } = verdict;
+  // One that was settled before keeps the terms of the document that may lie in the bucket.
+  const { rows } = await db.query<VerdictNote>(
+    `INSERT INTO edge_verdicts AS v (key, server_name, token_hash, terms, expires_at, generation)
+     VALUES ($1, $2, $3, $4, $5, nextval('generations'))
      ON CONFLICT (key) DO UPDATE
        SET generation = nextval('generations'), expires_at = greatest(v.expires_at, excluded.expires_at)
-     RETURNING generation`,
-    [verdict.key, verdict.serverName, verdict.tokenHash, verdict.expiresAt],
+     RETURNING key, generation, incarnation`,
+    [key, serverName, tokenHash, terms, expiresAt],
   );
-  return (rows[0] as { generation: number }).generation;
+  return rows[0] as VerdictNote;
 }
 
-/**
- * Notes whose token it is, before the verdict is written to the bucket. False when the token or the user was revoked since
- * the verdict was noted: then it must not be written.
- */
-export async function settleVerdict(db: Database, verdict: SettledVerdict): Promise<boolean> {
-  const { key, generation, userId, deviceId, expiresAt } = verdict;
+/** Takes a note back, unless it was settled or noted anew since. Whoever noted it too, and still settles it, hears that it is void. */
+export async function takeBackVerdict(db: Queryable, { key, generation }: VerdictNote): Promise<void> {
+  await db.query("DELETE FROM edge_verdicts WHERE key = $1 AND generation = $2 AND user_id IS NULL", [key, generation]);
+}
+
+/** Notes whose token it is, before the verdict is written to the bucket at the time `now`. Only what is "settled" may be written. */
+export async function settleVerdict(db: Database, verdict: SettledVerdict, now: number): Promise<Settled> {
+  const { key, generation, incarnation, userId, deviceId, terms, expiresAt } = verdict;
   return await db.transaction(async (tx) => {
     await lockUser(tx, userId);
-    const settled = await tx.query(
-      `UPDATE edge_verdicts SET user_id = $3, device_id = $4, expires_at = greatest(expires_at, $5)
-       WHERE key = $1 AND generation >= $2 AND NOT EXISTS (
+    const noted = await tx.query<{ others: number }>(
+      `SELECT (
+         SELECT count(*) FROM edge_verdicts o
+         WHERE o.token_hash = v.token_hash AND o.user_id = $4 AND o.key <> v.key AND o.expires_at > $6
+       ) AS others
+       FROM edge_verdicts v
+       WHERE key = $1 AND incarnation = $2 AND NOT EXISTS (
          SELECT FROM edge_revocations r
-         WHERE r.user_id = $3 AND r.device_id IN ('', coalesce($4, '')) AND r.generation > $2
+         WHERE r.user_id = $4 AND r.device_id IN ('', coalesce($5, '')) AND r.generation > $3
        )`,
-      [key, generation, userId, deviceId ?? null, expiresAt],
+      [key, incarnation, generation, userId, deviceId ?? null, now],
     );
-    return settled.rowCount === 1;
+    const others = noted.rows[0]?.others;
+    if (others === undefined) return "void";
+    if (others >= MAX_PER_TOKEN) {
+      await takeBackVerdict(tx, verdict);
+      return "surplus";
+    }
+    const settled = await tx.query(
+      `UPDATE edge_verdicts
+       SET user_id = $3, device_id = $4, terms = $5, expires_at = greatest(expires_at, $6)
+       WHERE key = $1 AND incarnation = $2`,
+      [key, incarnation, userId, deviceId ?? null, terms, expiresAt],
+    );
+    return settled.rowCount === 1 ? "settled" : "void";
   });
 }
 
-/** Takes every verdict on this token, for tombstones to be written under the keys that are returned. */
-export async function takeVerdictsByToken(tx: Queryable, tokenHash: string): Promise<string[]> {
-  const { rows } = await tx.query<{ key: string }>("DELETE FROM edge_verdicts WHERE token_hash = $1 RETURNING key", [
+const TAKEN = "RETURNING key, nextval('generations') AS generation";
+
+/** Takes every verdict on this token. */
+export async function takeVerdictsByToken(tx: Queryable, tokenHash: string): Promise<TakenVerdict[]> {
+  const { rows } = await tx.query<TakenVerdict>(`DELETE FROM edge_verdicts WHERE token_hash = $1 ${TAKEN}`, [
     tokenHash,
   ]);
-  return rows.map((row) => row.key);
+  return rows;
 }
 
 /**
- * Takes every verdict on a token of this user (of one device, where it is given), for tombstones to be written under the keys
- * that are returned. Verdicts that are still under way come too late: {@link settleVerdict} will say so.
+ * Takes every verdict on a token of this user (of one device, where it is given). Verdicts that are still under way come too
+ * late: {@link settleVerdict} will say so.
  */
 export async function takeVerdictsByUser(
   tx: Queryable,
   userId: string,
   now: number,
   deviceId?: string,
-): Promise<string[]> {
+): Promise<TakenVerdict[]> {
   await lockUser(tx, userId);
   await noteRevocation(tx, userId, deviceId ?? "", now);
-  const { rows } = await tx.query<{ key: string }>(
-    "DELETE FROM edge_verdicts WHERE user_id = $1 AND ($2::text IS NULL OR device_id = $2) RETURNING key",
+  const { rows } = await tx.query<TakenVerdict>(
+    `DELETE FROM edge_verdicts WHERE user_id = $1 AND ($2::text IS NULL OR device_id = $2) ${TAKEN}`,
     [userId, deviceId ?? null],
   );
-  return rows.map((row) => row.key);
+  return rows;
 }
 
-/** Takes every verdict of a homeserver that is not one of these, as {@link takeVerdictsByToken} does. */
-export async function takeVerdictsOfOthers(tx: Queryable, serverNames: readonly string[]): Promise<string[]> {
-  const { rows } = await tx.query<{ key: string }>(
-    "DELETE FROM edge_verdicts WHERE server_name <> ALL ($1) RETURNING key",
-    [serverNames],
+/** Takes up to `limit` verdicts that were given under other terms than these, or of homeservers that are none of these. */
+export async function takeVerdictsOfOtherTerms(
+  tx: Queryable,
+  inForce: readonly { readonly serverName: string; readonly terms: string }[],
+  limit: number,
+): Promise<TakenVerdict[]> {
+  const { rows } = await tx.query<TakenVerdict>(
+    `DELETE FROM edge_verdicts WHERE key IN (
+       SELECT key FROM edge_verdicts
+       WHERE (server_name, terms) NOT IN (SELECT * FROM unnest($1::text[], $2::text[]))
+       LIMIT $3
+     ) ${TAKEN}`,
+    [inForce.map(({ serverName }) => serverName), inForce.map(({ terms }) => terms), limit],
   );
-  return rows.map((row) => row.key);
+  return rows;
 }
 
 /**

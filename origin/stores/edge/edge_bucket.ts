@@ -1,11 +1,14 @@
 import { Readable } from "node:stream";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { DeleteObjectCommand, HeadObjectCommand } from "@aws-sdk/client-s3";
+import { within } from "../../platform/within.ts";
 import type { Datastore } from "../datastores/datastore.ts";
-import { listObjects } from "../s3/list_objects.ts";
+import { type BucketObject, listObjects } from "../s3/list_objects.ts";
+import { makePartsQueue } from "../s3/put_in_parts.ts";
 import { putObject } from "../s3/put_object.ts";
 import { bucketPlace, makeS3Client, type S3ClientOptions } from "../s3/s3_client.ts";
 import { isAbsent, withRetries } from "../s3/s3_errors.ts";
+import { removeUnfinished } from "../s3/unfinished.ts";
 import { probeConditions } from "./condition_probe.ts";
 import { type EdgeDocument, readDocument, type Written, writeDocument } from "./documents.ts";
 
@@ -15,6 +18,7 @@ export interface EdgeBody {
   readonly sha256: string;
   readonly generation: number;
   readonly size: number;
+  /** Infinity where it is not known: such a copy is never old. */
   readonly modifiedMs: number;
 }
 
@@ -26,7 +30,10 @@ export interface EdgeBody {
 export interface EdgeBucket {
   /** Whether a body is there. */
   hasBody(key: string, signal?: AbortSignal): Promise<boolean>;
-  /** Puts a body of `size` bytes unless it is there; `open` is called only when it has to be sent, each time for all of it. */
+  /**
+   * Puts a body of `size` bytes unless it is there; `open` is called only when it has to be sent, each time for all of it.
+   * Throws at once where so many large ones are under way that memory is short.
+   */
   putBody(
     key: string,
     size: number,
@@ -36,7 +43,11 @@ export interface EdgeBucket {
   /** Removes a body that nothing names any more; that it is not there is success. */
   removeBody(key: string, signal?: AbortSignal): Promise<void>;
   /** Every copy of a body, for the sweeper. */
-  listBodies(): AsyncIterable<EdgeBody>;
+  listBodies(signal?: AbortSignal): AsyncIterable<EdgeBody>;
+  /** Throws away what is left of bodies that began to be put before this time (milliseconds), and were not finished. */
+  removeUnfinished(before: number, signal: AbortSignal): Promise<number>;
+  /** Every signing key of another server, for the sweeper. */
+  listServerKeys(signal?: AbortSignal): AsyncIterable<Pick<BucketObject, "key" | "modifiedMs">>;
   /** Writes a document, unless the one that is there is as new or newer ("superseded"): see `documents.ts`. */
   writeDocument(key: string, document: EdgeDocument, signal?: AbortSignal): Promise<Written>;
   /** The document under a key, unchecked but for its generation; undefined where there is none that can be read. */
@@ -67,6 +78,8 @@ export function makeEdgeBucket(options: S3ClientOptions): EdgeBucket {
   const client = makeS3Client(options);
   const bucket = options.bucketName;
   const place = bucketPlace(options);
+  // Who finds no room does not wait: there is always a next miss.
+  const parts = makePartsQueue(0);
 
   async function hasBody(key: string, signal = patience()): Promise<boolean> {
     try {
@@ -89,18 +102,22 @@ export function makeEdgeBucket(options: S3ClientOptions): EdgeBucket {
     hasBody,
     async putBody(key, size, open, signal = patience()) {
       // Asked first, so that a large body is not sent only to be refused.
-      if (await hasBody(key, signal)) return "present";
+      if (await hasBody(key, within(PATIENCE_MS, signal))) return "present";
       const openNode = async () => Readable.fromWeb((await open()) as NodeReadableStream<Uint8Array>);
-      await putObject(client, { bucket, key, size, open: openNode, onlyIfAbsent: true, inParts: true }, signal);
+      const object = { bucket, key, size, open: openNode, onlyIfAbsent: true, inParts: true };
+      await putObject(client, object, { signal, parts });
       return "written";
     },
     removeBody: (key, signal = patience()) => remove(key, signal),
-    async *listBodies() {
-      for await (const { key, size, modifiedMs } of listObjects(client, bucket, "b/")) {
+    async *listBodies(signal) {
+      for await (const { key, size, modifiedMs } of listObjects(client, bucket, "b/", signal)) {
         const [, sha256, generation] = BODY_KEY.exec(key) ?? [];
         if (sha256 && generation) yield { key, sha256, generation: Number(generation), size, modifiedMs };
       }
     },
+    removeUnfinished: (before, signal) =>
+      removeUnfinished(client, { bucket, isOurs: (key) => BODY_KEY.test(key), before, signal }),
+    listServerKeys: (signal) => listObjects(client, bucket, "k/", signal),
     writeDocument: (key, document, signal = patience()) => writeDocument(client, { bucket, key }, document, signal),
     async readDocument(key, signal = patience()) {
       return (await readDocument(client, { bucket, key }, signal))?.document;

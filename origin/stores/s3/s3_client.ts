@@ -15,8 +15,8 @@ export interface S3ClientOptions {
 }
 
 const CONNECT_MS = 5_000;
-/** Slow readers keep a connection each; they must not keep everybody else from the store. */
-const CONNECTIONS = 512;
+/** For a client whose calls are over soon. */
+const CONNECTIONS = 256;
 /** Cloudflare R2 takes it for its only region, and stores without regions for theirs. */
 const DEFAULT_REGION = "us-east-1";
 const AMAZON = /(^|\.)amazonaws\.com(\.cn)?$/;
@@ -24,12 +24,15 @@ const AMAZON = /(^|\.)amazonaws\.com(\.cn)?$/;
 /** Without one of ours the client writes warnings to the console. What goes wrong is thrown, too. */
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Makes a client of an S3 store. Each call must be given a signal that bounds it. The caller destroys the client. */
-export function makeS3Client(options: S3ClientOptions): S3Client {
+/**
+ * Makes a client of an S3 store, with so many connections. Each call must be given a signal that bounds it; a call that finds
+ * all connections taken fails after the time in which a connection must be made. The caller destroys the client.
+ */
+export function makeS3Client(options: S3ClientOptions, connections: number = CONNECTIONS): S3Client {
   const endpoint = endpointUrl(options);
   const atAmazon = AMAZON.test(endpoint.hostname);
   const { accessKeyId, accessSecret } = options;
-  const agent = { keepAlive: true, maxSockets: CONNECTIONS };
+  const agent = { keepAlive: true, maxSockets: connections };
   return new S3Client({
     // Amazon's common host name serves one region only: there the client must find the host of the region by itself.
     ...(endpoint.hostname === "s3.amazonaws.com" ? {} : { endpoint: endpoint.href }),

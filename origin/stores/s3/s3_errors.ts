@@ -13,6 +13,11 @@ export function isAbsent(error: unknown): boolean {
   return statusOf(error) === 404 && (error as Error).name !== "NoSuchBucket";
 }
 
+/** The object ends before the range that was asked for begins. */
+export function isOutOfRange(error: unknown): boolean {
+  return statusOf(error) === 416;
+}
+
 /** The condition of a conditional request did not hold (412), or another write was just under way (409). */
 export function isConditionFailed(error: unknown): boolean {
   const status = statusOf(error);
@@ -26,7 +31,7 @@ export function isTransient(error: unknown): boolean {
   return status === 429 || status === 408 || (status >= 500 && status !== 501);
 }
 
-const NEVER_MENDS = new Set(["AbortError", "CredentialsProviderError", "RangeError", "TypeError"]);
+const NEVER_MENDS = new Set(["AbortError", "CredentialsProviderError", "RangeError", "StoreSilent", "TypeError"]);
 
 /** Waits before try number `attempt` + 1 (the first is 1): longer each time, at most 2 s, shorter on abort. */
 export async function backOff(attempt: number, signal: AbortSignal): Promise<void> {

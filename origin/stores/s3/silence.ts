@@ -1,6 +1,11 @@
 /** How long a store may let us wait for the next sign of life, in milliseconds. */
 export const SILENCE_MS = 60_000;
 
+/** The store did not move for too long. Nobody asks again at once: each try would take as long. */
+export class StoreSilent extends Error {
+  override readonly name = "StoreSilent";
+}
+
 /** Watches over one request: `signal` aborts when `heard` was not called for a while. */
 export interface SilenceWatch {
   readonly signal: AbortSignal;
@@ -15,7 +20,7 @@ export interface SilenceWatch {
  */
 export function watchSilence(silenceMs: number = SILENCE_MS): SilenceWatch {
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new Error("The store has gone silent")), silenceMs);
+  const timer = setTimeout(() => controller.abort(new StoreSilent("The store has gone silent")), silenceMs);
   return {
     signal: controller.signal,
     heard: () => void timer.refresh(),

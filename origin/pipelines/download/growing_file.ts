@@ -1,15 +1,25 @@
-import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Ingested } from "../upload/ingest.ts";
 
 const CHUNK = 128 * 1024;
 
-/** Where to put the bytes; `announcedBytes`: how many its sender said there will be. */
-export interface PullFileOptions {
+/** Where to put the bytes. */
+export interface GrowingFileOptions {
   readonly folder: string;
   readonly makeId: () => string;
+  /** How many their sender said there will be. */
   readonly announcedBytes: number | undefined;
+  /** Called when the last of its readers has left before its end. */
+  readonly onAlone?: () => void;
+}
+
+/** A file that has come to its end. */
+export interface GrownFile {
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Removes it; who reads it reads on. */
+  dispose(): Promise<void>;
 }
 
 /**
@@ -19,27 +29,28 @@ export interface PullFileOptions {
  * Readers end only when the body is known to be whole; when it turns out wrong their streams fail. Where its length was
  * announced, the last byte is kept back until then.
  */
-export class PullFile {
+export class GrowingFile {
   readonly #path: string;
   readonly #handle: FileHandle;
-  readonly #announcedBytes: number | undefined;
-  readonly #hash = createHash("sha256");
+  readonly #options: GrowingFileOptions;
   #written = 0;
   #ended: { readonly error: unknown } | "open" | "whole" = "open";
   #users = 1;
   #news = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<void>();
 
-  private constructor(path: string, handle: FileHandle, announcedBytes: number | undefined) {
+  private constructor(path: string, handle: FileHandle, options: GrowingFileOptions) {
     this.#path = path;
     this.#handle = handle;
-    this.#announcedBytes = announcedBytes;
+    this.#options = options;
   }
 
   /** Makes an empty one. */
-  static async create({ folder, makeId, announcedBytes }: PullFileOptions): Promise<PullFile> {
+  static async create(options: GrowingFileOptions): Promise<GrowingFile> {
+    const { folder, makeId } = options;
     await mkdir(folder, { recursive: true });
     const path = join(folder, `${makeId()}.part`);
-    return new PullFile(path, await open(path, "wx+", 0o600), announcedBytes);
+    return new GrowingFile(path, await open(path, "wx+", 0o600), options);
   }
 
   /** How many bytes were written. */
@@ -47,9 +58,13 @@ export class PullFile {
     return this.#written;
   }
 
+  /** Resolves when its writer and all readers are done, and it takes no more room. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
   /** Writes the next bytes. */
   async append(chunk: Uint8Array): Promise<void> {
-    this.#hash.update(chunk);
     for (let done = 0; done < chunk.byteLength; ) {
       const { bytesWritten } = await this.#handle.write(chunk, done, chunk.byteLength - done, this.#written);
       done += bytesWritten;
@@ -58,15 +73,10 @@ export class PullFile {
     this.#tell();
   }
 
-  /** Says that this was all of it: readers come to their end. `dispose` removes the file; who reads, reads on. */
-  finish(): Ingested {
+  /** Says that this was all of it: readers come to their end. */
+  finish(): GrownFile {
     this.#end("whole");
-    return {
-      path: this.#path,
-      size: this.#written,
-      sha256: this.#hash.digest("hex"),
-      dispose: () => this.#dispose(),
-    };
+    return { path: this.#path, size: this.#written, dispose: () => this.#dispose() };
   }
 
   /** Says that the body is wrong: every reader's stream fails with `error`, and the file is removed. */
@@ -133,8 +143,9 @@ export class PullFile {
 
   /** How far readers may go. */
   #readable(): number {
-    if (this.#ended === "whole" || this.#announcedBytes === undefined) return this.#written;
-    return Math.min(this.#written, this.#announcedBytes - 1);
+    const { announcedBytes } = this.#options;
+    if (this.#ended === "whole" || announcedBytes === undefined) return this.#written;
+    return Math.min(this.#written, announcedBytes - 1);
   }
 
   #end(how: { readonly error: unknown } | "whole"): void {
@@ -155,6 +166,9 @@ export class PullFile {
 
   async #release(): Promise<void> {
     this.#users -= 1;
-    if (this.#users === 0) await this.#handle.close();
+    if (this.#users === 1 && this.#ended === "open") this.#options.onAlone?.();
+    if (this.#users > 0) return;
+    await this.#handle.close();
+    this.#closed.resolve();
   }
 }

@@ -16,7 +16,7 @@ export interface FolderLock {
  * operating system, which ends with the process, however it ends. So there is nothing stale to be judged by process ids,
  * which are used again (and begin at 1 in each container). `owner` beside it is only for the message.
  *
- * Errors: an Error that names the folder and who holds it.
+ * Errors: an Error that says who holds it ("process 123 is using it; stop that one first"), or why it cannot be locked.
  */
 export function lockFolder(folder: string): FolderLock {
   const owner = join(folder, "owner");
@@ -31,7 +31,7 @@ export function lockFolder(folder: string): FolderLock {
     file?.close();
     const isTaken = (error as { errcode?: number }).errcode === SQLITE_BUSY;
     const why = isTaken ? `${holder(owner)} is using it; stop that one first` : (error as Error).message;
-    throw new Error(`Cannot open the database in ${folder}: ${why}`, { cause: error });
+    throw new Error(why, { cause: error });
   }
 }
 

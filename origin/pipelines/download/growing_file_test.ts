@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { PullFile } from "./pull_file.ts";
+import { GrowingFile } from "./growing_file.ts";
 
 let folder: string;
 before(async () => {
@@ -13,9 +13,9 @@ before(async () => {
 after(() => rm(folder, { recursive: true, force: true }));
 
 let made = 0;
-function create(announcedBytes?: number): Promise<PullFile> {
+function create(announcedBytes?: number): Promise<GrowingFile> {
   made += 1;
-  return PullFile.create({ folder, makeId: () => `file${made}`, announcedBytes });
+  return GrowingFile.create({ folder, makeId: () => `file${made}`, announcedBytes });
 }
 const { signal } = new AbortController();
 
@@ -35,15 +35,15 @@ test("readers get what is written as it is written, from the first byte on, and 
   assert.equal(await waiting, "two");
   const late = file.follow(signal)?.getReader();
   assert.ok(late);
-  const { path, size, sha256, dispose } = file.finish();
+  const { path, size, dispose } = file.finish();
   assert.equal(size, 7);
-  assert.equal(sha256, (await import("node:crypto")).createHash("sha256").update("one two").digest("hex"));
   await dispose();
   assert.ok(!existsSync(path));
   assert.equal(await take(early), undefined);
   assert.equal(await take(late), "one two", "who has it open reads on");
   assert.equal(await take(late), undefined);
   assert.equal(file.follow(signal), undefined, "too late");
+  await file.closed;
 });
 
 test("of an announced length the last byte is kept back until the body is known to be whole", async () => {
@@ -98,4 +98,23 @@ test("a reader that cancels or is aborted leaves without disturbing the others",
   await dispose();
   assert.equal(await take(staying), "for who stays");
   assert.equal(await take(staying), undefined);
+});
+
+test("its writer hears when the last of its readers has left, but not at its end", async () => {
+  let alone = 0;
+  const onAlone = () => {
+    alone += 1;
+  };
+  const file = await GrowingFile.create({ folder, makeId: () => "watched", announcedBytes: undefined, onAlone });
+  const [one, two] = [file.follow(signal), file.follow(signal)];
+  await one?.cancel();
+  assert.equal(alone, 0);
+  await two?.cancel();
+  assert.equal(alone, 1);
+  const last = file.follow(signal);
+  await file.append(Buffer.from("all"));
+  const { dispose } = file.finish();
+  await dispose();
+  assert.equal(await new Response(last).text(), "all");
+  assert.equal(alone, 1);
 });

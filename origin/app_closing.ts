@@ -1,0 +1,53 @@
+import type { FastifyInstance } from "fastify";
+import { pause } from "./platform/clock.ts";
+
+/** The part of `app.ts` that says how all of it ends. */
+
+/** What is to be closed at the end, in the order in which it was opened. */
+export type Closers = (() => Promise<unknown> | unknown)[];
+
+/** Work that is under way gets so long to end, in milliseconds. */
+const DRAIN_MS = 10_000;
+/** How often connections are looked for on which all is said. */
+const IDLE_MS = 100;
+/** Whatever hangs when it is closed is left behind after so long, so that the rest is closed nevertheless. */
+const STEP_MS = 5_000;
+
+/**
+ * Ends all work: requests and whatever `others` end. No new request is taken from the first moment on; what is under way gets
+ * ten seconds, and is then broken off.
+ */
+export async function endWork(server: FastifyInstance, others: readonly (() => Promise<unknown>)[]): Promise<void> {
+  await Promise.allSettled([drain(server), ...others.map((end) => atMost(DRAIN_MS, end()))]);
+}
+
+/** Closes everything in reverse order, and takes it from the list. Throws what went wrong first, after the rest is closed. */
+export async function closeAll(closers: Closers): Promise<void> {
+  const failures: unknown[] = [];
+  for (let close = closers.pop(); close; close = closers.pop()) {
+    const closed = Promise.resolve().then(close);
+    // Nothing waits for the last one, which is the database: it may take its time.
+    const bounded = closers.length > 0 ? atMost(STEP_MS, closed) : closed;
+    await bounded.catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+async function drain(server: FastifyInstance): Promise<void> {
+  const closed = server.close();
+  // A client that keeps its connection for a next request would keep us.
+  const idle = setInterval(() => server.server.closeIdleConnections(), IDLE_MS);
+  await atMost(DRAIN_MS, closed).finally(() => clearInterval(idle));
+  server.server.closeAllConnections();
+  await atMost(STEP_MS, closed);
+}
+
+/** Resolves with `work`, or after `ms` milliseconds without it. */
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  const done = new AbortController();
+  try {
+    await Promise.race([work, pause(ms, done.signal)]);
+  } finally {
+    done.abort();
+  }
+}

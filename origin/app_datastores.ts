@@ -1,0 +1,73 @@
+import { isDeepStrictEqual } from "node:util";
+import { placeOf } from "./config/place.ts";
+import type { Config, DatastoreConfig } from "./config/schema.ts";
+import type { Datastore } from "./stores/datastores/datastore.ts";
+import { makeFileDatastore } from "./stores/datastores/file.ts";
+import { makeS3Datastore } from "./stores/datastores/s3.ts";
+
+/** The part of `app.ts` that opens the datastores, and keeps up with what the configuration says of them. */
+
+/** The datastores that are open, by id. */
+export interface OpenDatastores {
+  get(id: string): Datastore | undefined;
+  values(): Iterable<Datastore>;
+  /**
+   * Opens what another configuration names and is not open yet, and opens anew what lies where it did but is reached otherwise
+   * (another key of a bucket); who reads from it still goes on. Nothing is closed: what lies in a datastore that is named no more
+   * is still to be read. Throws, with nothing changed, where one cannot be opened.
+   */
+  follow(config: Config): void;
+  /** The ids of those that the configuration has at another place than where they are open. */
+  elsewhere(config: Config): string[];
+  close(): Promise<void>;
+}
+
+interface Opened {
+  readonly store: Datastore;
+  readonly as: DatastoreConfig;
+}
+
+/** Opens every datastore of the configuration once, under its id. */
+export function openDatastores(config: Config): OpenDatastores {
+  const opened = new Map<string, Opened>();
+  const replaced: Datastore[] = [];
+
+  const datastores: OpenDatastores = {
+    get: (id) => opened.get(id)?.store,
+    values: () => [...opened.values()].map(({ store }) => store),
+    follow(changed) {
+      const due = [...datastoresOf(changed)].filter(([id, as]) => isToOpen(opened.get(id)?.as, as));
+      for (const [id, one] of due.map(([id, as]) => [id, { store: openDatastore(as), as }] as const)) {
+        const old = opened.get(id);
+        if (old) replaced.push(old.store);
+        opened.set(id, one);
+      }
+    },
+    elsewhere: (changed) =>
+      [...datastoresOf(changed)].flatMap(([id, as]) => {
+        const now = opened.get(id)?.as;
+        return now && placeOf(now) !== placeOf(as) ? [id] : [];
+      }),
+    async close() {
+      await Promise.all([...datastores.values(), ...replaced].map((store) => store.close()));
+    },
+  };
+  datastores.follow(config);
+  return datastores;
+}
+
+function isToOpen(now: DatastoreConfig | undefined, as: DatastoreConfig): boolean {
+  return now === undefined || (placeOf(now) === placeOf(as) && !isDeepStrictEqual(now.opts, as.opts));
+}
+
+/** All that the configuration names, for whatever homeserver. */
+function datastoresOf(config: Config): Map<string, DatastoreConfig> {
+  const all = [config.datastores, ...[...config.domains.values()].map((domain) => domain.datastores)].flat();
+  return new Map(all.map((store) => [store.id, store]));
+}
+
+function openDatastore(store: DatastoreConfig): Datastore {
+  return store.type === "file"
+    ? makeFileDatastore({ id: store.id, folder: store.opts.path })
+    : makeS3Datastore({ id: store.id, ...store.opts });
+}

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { openDatastores } from "./app_datastores.ts";
+import { parseConfig } from "./config/load.ts";
+
+const read = (path: string, secret: string, more = "") =>
+  parseConfig([
+    {
+      name: "c.yaml",
+      text: `homeservers: [{name: example.org, csApi: "http://synapse"}]
+datastores:
+  - {id: files, type: file, forKinds: [all], opts: {path: ${path}}}
+  - {id: bucket, type: s3, opts: {endpoint: "http://127.0.0.1:9", bucketName: b, accessKeyId: k, accessSecret: ${secret}}}
+${more}`,
+    },
+  ]).config;
+
+const datastores = openDatastores(read("/nowhere/one", "old"));
+after(() => datastores.close());
+
+test("a datastore whose options are the same stays open", () => {
+  const before = [...datastores.values()];
+  datastores.follow(read("/nowhere/one", "old", "uploads: {maxBytes: 1}"));
+  assert.deepEqual([...datastores.values()], before);
+});
+
+test("a bucket whose key has changed is opened anew", () => {
+  const [files, bucket] = [datastores.get("files"), datastores.get("bucket")];
+  datastores.follow(read("/nowhere/one", "rotated"));
+  assert.equal(datastores.get("files"), files);
+  assert.notEqual(datastores.get("bucket"), bucket);
+  assert.deepEqual(datastores.elsewhere(read("/nowhere/one", "rotated")), []);
+});
+
+test("a datastore that is to be at another place stays where it is, and is named", () => {
+  const files = datastores.get("files");
+  const moved = read("/nowhere/two", "rotated");
+  datastores.follow(moved);
+  assert.equal(datastores.get("files"), files);
+  assert.deepEqual(datastores.elsewhere(moved), ["files"]);
+});
+
+test("one that is new is opened", () => {
+  const own = "{id: new, type: file, forKinds: [all], opts: {path: /nowhere/new}}";
+  datastores.follow(withStore(own));
+  assert.ok(datastores.get("new"));
+  assert.ok(datastores.get("files"), "what is named no more is still to be read");
+});
+
+function withStore(store: string) {
+  return parseConfig([
+    { name: "c.yaml", text: `homeservers: [{name: example.org, csApi: "http://synapse"}]\ndatastores: [${store}]\n` },
+  ]).config;
+}

@@ -1,0 +1,100 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { HOP_HEADERS, HOP_REFUSED_HEADER, type Hop, type HopRefusal, verifyHop } from "../../shared/hop_signature.ts";
+import { MatrixError } from "../../shared/matrix_error.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { MakeId } from "../platform/ids.ts";
+import type { Log } from "../platform/log.ts";
+import { plainAddress } from "./plain_address.ts";
+import { headerOf, type RequestContext } from "./request_context.ts";
+import { routablePath } from "./routable_path.ts";
+
+/** What reading a request's context needs. */
+export interface ContextParts {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly makeRequestId: MakeId;
+  /** The secret shared with the edge; `undefined`: no edge, no hop is believed. */
+  readonly hopSecret: string | undefined;
+  /** Whether the peer at this address may tell the client's address (`X-Forwarded-For`) and host (`X-Forwarded-Host`). */
+  readonly trusted: { address(peer: string): boolean; host(peer: string): boolean };
+}
+
+/**
+ * Reads who asks, for what, and through whom, once for each request.
+ *
+ * Errors: 403 for a hop that is not believed. Without it the request would be the Worker's own: of another host (and so perhaps
+ * another homeserver), and all clients of the edge would share one address and its limits.
+ */
+export async function readContext(
+  parts: ContextParts,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<RequestContext> {
+  const hop = await hopOf(parts, request);
+  const peer = plainAddress(request.socket.remoteAddress ?? "");
+  const id = hop?.requestId ?? parts.makeRequestId();
+  const contentType = takeContentType(request);
+  return {
+    id,
+    host: hop?.host ?? forwardedHost(parts, request, peer) ?? headerOf(request, "host"),
+    clientAddress: hop ? hop.clientAddress || undefined : (forwardedAddress(parts, request, peer) ?? peer),
+    fromEdge: hop !== undefined,
+    target: hop?.target ?? request.originalUrl,
+    contentType,
+    signal: goneSignal(reply),
+    startedMs: parts.clock(),
+    log: parts.log.child({ id }),
+  };
+}
+
+async function hopOf(parts: ContextParts, request: FastifyRequest): Promise<Hop | undefined> {
+  if (parts.hopSecret === undefined || headerOf(request, HOP_HEADERS.signature) === undefined) return undefined;
+  const method = request.method;
+  const hop = await verifyHop(parts.hopSecret, method, (name) => headerOf(request, name), parts.clock());
+  if (typeof hop === "string") throw refused(parts, request, hop);
+  // What the edge signed must be what it asks for: the path we routed by is the one inside the signature.
+  if (routablePath(hop.target) !== request.url) throw refused(parts, request, "target");
+  return hop;
+}
+
+const REFUSALS: Readonly<Record<HopRefusal, string>> = {
+  form: "a part of it is missing or malformed",
+  signature: "signed with another secret, or changed on the way",
+  age: "the clocks of the two tiers differ by more than a minute",
+  target: "the path was changed on the way",
+};
+
+function refused({ log }: ContextParts, { socket }: FastifyRequest, reason: HopRefusal): MatrixError {
+  log.warn({ reason, peer: socket.remoteAddress }, `refused a request of the edge: ${REFUSALS[reason]}`);
+  return new MatrixError("M_FORBIDDEN", `Not believed to come from our edge: ${REFUSALS[reason]}`, {
+    headers: { [HOP_REFUSED_HEADER]: reason },
+  });
+}
+
+/** The last one, which the proxy next to us has written: what is further left, the client may have written itself. */
+function forwardedHost(parts: ContextParts, request: FastifyRequest, peer: string): string | undefined {
+  if (!parts.trusted.host(peer)) return undefined;
+  return headerOf(request, "x-forwarded-host")?.split(",").at(-1)?.trim() || undefined;
+}
+
+/** The right-most address that no trusted proxy has added: what is further left, the client may have written itself. */
+function forwardedAddress(parts: ContextParts, request: FastifyRequest, peer: string): string | undefined {
+  if (!parts.trusted.address(peer)) return undefined;
+  const hops = (headerOf(request, "x-forwarded-for") ?? "").split(",").map((one) => plainAddress(one.trim()));
+  return hops.findLast((one) => one !== "" && !parts.trusted.address(one)) ?? (hops[0] || undefined);
+}
+
+/** Hides the content type from the framework, which would refuse a malformed one before any route sees it. */
+function takeContentType(request: FastifyRequest): string | undefined {
+  const sent = headerOf(request, "content-type");
+  request.headers["content-type"] = "application/octet-stream";
+  return sent;
+}
+
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once("close", () => {
+    if (!reply.raw.writableFinished) gone.abort(new Error("the client went away"));
+  });
+  return gone.signal;
+}

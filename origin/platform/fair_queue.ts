@@ -1,0 +1,167 @@
+/** Something that may have a part of the places only, such as whoever asks, or whoever is asked. */
+export interface Share {
+  readonly name: string;
+  /** It may take one more place while it has fewer than this many times the places that are free: 1 leaves it half of all, 1/3 a quarter. */
+  readonly weight: number;
+}
+
+/** On whose account work may run. It counts against each of these; the first of them stands in the line. */
+export type Claim = readonly [Share, ...Share[]];
+
+/** A place in the line for one piece of work. */
+export interface Ticket {
+  /** Somebody else wants the same: it runs on the account of whoever may first. */
+  support(claim: Claim): void;
+  /** Runs the work when its turn comes. Errors: that of `refuse`; what the work throws. To be called once. */
+  run<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** How much a {@link FairQueue} does and keeps. */
+export interface FairQueueOptions {
+  /** Runs at the same time, at most. */
+  readonly atOnce: number;
+  /** Waiting beside them, at most. */
+  readonly waiting: number;
+  /** How long anything waits, in milliseconds. */
+  readonly waitMs: number;
+  /** Makes the error for work whose turn does not come: the line is full, or the time is over. */
+  readonly refuse: () => Error;
+}
+
+interface Waiter {
+  readonly claims: ReadonlyMap<string, Claim>;
+  readonly start: (claim: Claim) => void;
+  readonly refuse: () => void;
+}
+
+/**
+ * A bounded line of work in which nobody can take the places of all others. How many places anybody may have depends on how many
+ * are free, so that one who is alone gets a good part of them, many share them evenly, and a few are left for the next to come.
+ *
+ * Of those who wait, the one who has fewest places goes first, then the one who has waited longest. When the line is full,
+ * whoever has most in it gives way to one who has less.
+ */
+export class FairQueue {
+  readonly #options: FairQueueOptions;
+  readonly #line = new Set<Waiter>();
+  /** Places by the name of the share that has them. */
+  readonly #taken = new Map<string, number>();
+  #free: number;
+
+  constructor(options: FairQueueOptions) {
+    this.#options = options;
+    this.#free = options.atOnce;
+  }
+
+  /** Takes a place in the line, for work that is still to be named. */
+  ticket(claim: Claim): Ticket {
+    const claims = new Map([[claim[0].name, claim]]);
+    return {
+      support: (another) => {
+        if (claims.has(another[0].name)) return;
+        claims.set(another[0].name, another);
+        this.#advance();
+      },
+      run: async (work) => {
+        const granted = this.#grant(claims) ?? (await this.#wait(claims));
+        try {
+          return await work();
+        } finally {
+          this.#leave(granted);
+        }
+      },
+    };
+  }
+
+  /** The claim by which the work runs from now on; `undefined`: by none yet. */
+  #grant(claims: Waiter["claims"]): Claim | undefined {
+    const claim = this.#best(claims);
+    for (const { name } of claim ?? []) this.#taken.set(name, this.#has(name) + 1);
+    if (claim) this.#free -= 1;
+    return claim;
+  }
+
+  #leave(claim: Claim): void {
+    this.#free += 1;
+    for (const { name } of claim) {
+      const left = this.#has(name) - 1;
+      if (left > 0) this.#taken.set(name, left);
+      else this.#taken.delete(name);
+    }
+    this.#advance();
+  }
+
+  #advance(): void {
+    for (let next = this.#next(); next; next = this.#next()) {
+      this.#line.delete(next);
+      const claim = this.#grant(next.claims);
+      if (claim) next.start(claim);
+    }
+  }
+
+  #next(): Waiter | undefined {
+    let next: { readonly waiter: Waiter; readonly claim: Claim } | undefined;
+    for (const waiter of this.#free > 0 ? this.#line : []) {
+      const claim = this.#best(waiter.claims);
+      if (claim && (!next || this.#hasLess(claim, next.claim))) next = { waiter, claim };
+    }
+    return next?.waiter;
+  }
+
+  /** Of the claims that may have a place now, the one of those who have least. */
+  #best(claims: Waiter["claims"]): Claim | undefined {
+    let best: Claim | undefined;
+    for (const claim of claims.values()) {
+      if (this.#mayStart(claim) && (!best || this.#hasLess(claim, best))) best = claim;
+    }
+    return best;
+  }
+
+  #mayStart(claim: Claim): boolean {
+    return claim.every(({ name, weight }) => this.#has(name) < weight * this.#free);
+  }
+
+  #hasLess(one: Claim, other: Claim): boolean {
+    for (const [at, { name }] of one.entries()) {
+      const difference = this.#has(name) - this.#has(other[at]?.name ?? name);
+      if (difference !== 0) return difference < 0;
+    }
+    return false;
+  }
+
+  #has(name: string): number {
+    return this.#taken.get(name) ?? 0;
+  }
+
+  #wait(claims: Waiter["claims"]): Promise<Claim> {
+    if (this.#line.size >= this.#options.waiting) this.#makeRoom(claims);
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        claims,
+        start: (claim) => {
+          clearTimeout(timer);
+          resolve(claim);
+        },
+        refuse: () => {
+          clearTimeout(timer);
+          this.#line.delete(waiter);
+          reject(this.#options.refuse());
+        },
+      };
+      const timer = setTimeout(waiter.refuse, this.#options.waitMs);
+      this.#line.add(waiter);
+    });
+  }
+
+  /** Takes the last of whoever has most in the line out of it. Throws where the newcomer would have as many. */
+  #makeRoom(newcomer: Waiter["claims"]): void {
+    const groups = Map.groupBy(this.#line, ({ claims }) => nameOf(claims));
+    const most = [...groups.values()].reduce((one, other) => (other.length > one.length ? other : one), []);
+    if (most.length <= (groups.get(nameOf(newcomer))?.length ?? 0) + 1) throw this.#options.refuse();
+    most.at(-1)?.refuse();
+  }
+}
+
+function nameOf(claims: Waiter["claims"]): string | undefined {
+  return claims.keys().next().value;
+}
