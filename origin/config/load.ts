@@ -1,6 +1,6 @@
 import { isServerName } from "../../shared/server_name.ts";
 import { assemble } from "./assemble.ts";
-import { ConfigError, type ConfigProblem } from "./config_error.ts";
+import { ConfigError, type ConfigProblem, formatProblem } from "./config_error.ts";
 import {
   domainNames,
   domainRaw,
@@ -12,7 +12,7 @@ import {
   sortLayers,
 } from "./layers.ts";
 import { type ConfigText, readConfigFiles } from "./read_files.ts";
-import { clashingStores, domainBreaches, mainBreaches, throwProblems } from "./rules.ts";
+import { clashingStores, domainBreaches, mainBreaches, sharedPlaces, throwProblems } from "./rules.ts";
 import { type Config, domainSchema, type MainConfig, mainSchema, type ParsedDomain } from "./schema.ts";
 import { parseSourceFile, type Raw, type SourceFile } from "./source_file.ts";
 import { findWarnings } from "./warnings.ts";
@@ -57,7 +57,7 @@ export function parseConfig(texts: readonly ConfigText[], options: LoadOptions =
   throwProblems(clashes(layers, raw, main.value, parsed));
   return {
     config: assemble(main.value, parsed),
-    warnings: findWarnings(layers, raw, main.value, parsed),
+    warnings: [...findWarnings(layers, raw, main.value, parsed), ...doubles(layers, raw, parsed)],
     placeOf: (domain, remark) => placeInDomain(layers, raw, domain, remark),
   };
 }
@@ -106,6 +106,11 @@ function parseDomain(layers: Layers, main: Raw, name: string): Parsed<ParsedDoma
     remarks.push({ path: ["homeserver"], message: "must be a server name such as example.org" });
   }
   return { value: result.data, problems: remarks.map((remark) => placeInDomain(layers, main, name, remark)) };
+}
+
+function doubles(layers: Layers, raw: Raw, domains: readonly ParsedDomain[]): ConfigProblem[] {
+  const found = sharedPlaces(domains).map(({ domain, remark }) => placeInDomain(layers, raw, domain, remark));
+  return [...new Map(found.map((one) => [formatProblem(one), one])).values()];
 }
 
 function clashes(layers: Layers, raw: Raw, main: MainConfig, domains: readonly ParsedDomain[]): ConfigProblem[] {

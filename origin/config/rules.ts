@@ -65,46 +65,68 @@ function datastoreBreaches(stores: Stores): Remark[] {
   if (stores.length === 0) {
     return [{ path: ["datastores"], message: "must list at least one place for media, of type file or s3" }];
   }
-  const ids = repeats(stores.map((store) => store.id)).map((index) => ({
+  return repeats(stores.map((store) => store.id)).map((index) => ({
     path: ["datastores", index, "id"],
     message: "is the id of another datastore too; every datastore needs its own",
   }));
-  const places = repeats(stores.map((store) => placeOf(store) ?? "")).map((index) => ({
-    path: ["datastores", index, "opts"],
-    message: "is the place of another datastore too; list a place once, with all of its forKinds",
-  }));
-  return [...ids, ...places];
+}
+
+/** Something to be said of a homeserver's part of the configuration. */
+interface DomainRemark {
+  readonly domain: string;
+  readonly remark: Remark;
 }
 
 /**
- * Datastores of a domain that bear the id of a different place somewhere else, or another id for the same place: the database
- * knows where a body is by the id alone.
+ * Datastores of a domain that bear the id of a different place somewhere else: the database knows where a body is by the id
+ * alone.
  */
-export function clashingStores(
-  main: MainConfig,
-  domains: readonly ParsedDomain[],
-): { readonly domain: string; readonly remark: Remark }[] {
+export function clashingStores(main: MainConfig, domains: readonly ParsedDomain[]): DomainRemark[] {
   const places = new Map<string, string>();
+  const clashes = (store: Stores[number]): boolean => {
+    const place = placeOf(store);
+    if (place === undefined) return false;
+    const known = places.get(idOf(store)) ?? place;
+    places.set(idOf(store), known);
+    return known !== place;
+  };
+  for (const store of main.datastores) clashes(store);
+  return remarksOn(domains, (store) =>
+    clashes(store)
+      ? { key: "id", message: "is the id of a different datastore elsewhere; every datastore needs its own" }
+      : undefined,
+  );
+}
+
+/**
+ * Datastores of a domain that lie where another one lies. It does no harm (one bucket may be listed for two storage classes),
+ * but is seldom meant.
+ */
+export function sharedPlaces(domains: readonly ParsedDomain[]): DomainRemark[] {
   const ids = new Map<string, string>();
-  const clash = (store: Stores[number]): { key: string; message: string } | undefined => {
+  return remarksOn(domains, (store) => {
     const place = placeOf(store);
     if (place === undefined) return undefined;
-    const id = store.id || derivedId(store);
-    const [knownPlace, knownId] = [places.get(id) ?? place, ids.get(place) ?? id];
-    places.set(id, knownPlace);
-    ids.set(place, knownId);
-    if (knownPlace !== place)
-      return { key: "id", message: "is the id of a different datastore elsewhere; every datastore needs its own" };
-    if (knownId === id) return undefined;
-    return { key: "opts", message: `is the place of the datastore "${knownId}"; a place has one id everywhere` };
-  };
-  for (const store of main.datastores) clash(store);
+    const known = ids.get(place) ?? idOf(store);
+    ids.set(place, known);
+    if (known === idOf(store)) return undefined;
+    return { key: "opts", message: `is the place of the datastore "${known}", too; one id for a place is enough` };
+  });
+}
+
+function idOf(store: Stores[number]): string {
+  return store.id || derivedId(store);
+}
+
+function remarksOn(
+  domains: readonly ParsedDomain[],
+  find: (store: Stores[number]) => { key: string; message: string } | undefined,
+): DomainRemark[] {
   return domains.flatMap(({ name, datastores }) =>
     datastores.flatMap((store, index) => {
-      const found = clash(store);
-      return found
-        ? [{ domain: name, remark: { path: ["datastores", index, found.key], message: found.message } }]
-        : [];
+      const found = find(store);
+      if (!found) return [];
+      return [{ domain: name, remark: { path: ["datastores", index, found.key], message: found.message } }];
     }),
   );
 }
