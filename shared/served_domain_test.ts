@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { PLAIN_POLICY } from "../test/support/plain_policy.ts";
 import { parseServedDomain, type ServedDomain } from "./served_domain.ts";
 
 const DOMAIN: ServedDomain = {
   v: 1,
   server_name: "a.example",
-  policy: {
-    thumbnails: { sizes: [], dynamicSizing: false, defaultAnimated: false, allowAnimated: true },
-    openRangeMaxBytes: 0,
-  },
+  policy: PLAIN_POLICY,
 };
 
 test("a served domain is read as it was written", () => {

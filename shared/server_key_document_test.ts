@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { PLAIN_POLICY } from "../test/support/plain_policy.ts";
 import { type DomainDocument, parseDomainDocument, parseServerKeyDocument } from "./server_key_document.ts";
 
 const KEY = { v: 1, gen: 3, server_name: "a.example:8448", key_id: "ed25519:1", key: "AAAA", exp: 5 } as const;
@@ -7,10 +8,7 @@ const DOMAIN: DomainDocument = {
   v: 1,
   gen: 3,
   server_name: "a.example",
-  policy: {
-    thumbnails: { sizes: [], dynamicSizing: false, defaultAnimated: false, allowAnimated: true },
-    openRangeMaxBytes: 0,
-  },
+  policy: PLAIN_POLICY,
   exp: 5,
 };
 

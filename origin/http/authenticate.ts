@@ -15,9 +15,6 @@ export interface AuthenticateParts {
   readonly isAdmin: (userId: string) => boolean;
 }
 
-/** Who may use an endpoint. */
-export type Audience = "user" | "user_or_guest" | "anybody";
-
 /** A user, with the credentials it came with (to ask the homeserver on its behalf). */
 export interface AuthenticatedUser {
   readonly subject: Extract<Subject, { kind: "user" }>;

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { HOP_PATHS } from "../../shared/hop_paths.ts";
 import { descriptorKey } from "../../shared/object_key.ts";
+import { PLAIN_POLICY } from "../support/plain_policy.ts";
 import { ask } from "./ask.ts";
-import { POLICY } from "./origin_double.ts";
 import { openStage, SERVER, type Stage, TOKEN, v1, v3 } from "./stage.ts";
 
 let stage: Stage;
@@ -46,7 +46,7 @@ test("200 requests without a token at once ask once whose the host is, and all o
 test("without a token, open ranges and thumbnails are hits too, by the policy of the domain", async () => {
   const sizes = [{ width: 96, height: 96 }];
   stage.origin.domains.set(host, {
-    policy: { thumbnails: { ...POLICY.thumbnails, sizes }, openRangeMaxBytes: 4 },
+    policy: { thumbnails: { ...PLAIN_POLICY.thumbnails, sizes }, openRangeMaxBytes: 4 },
   });
   const open = await anonymous(v3("free"), { range: "bytes=2-" });
   assert.deepEqual([open.status, open.headers["content-range"]], [206, "bytes 2-5/10"]);

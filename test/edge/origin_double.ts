@@ -5,6 +5,7 @@ import { HOP_PATHS } from "../../shared/hop_paths.ts";
 import { type Hop, verifyHop } from "../../shared/hop_signature.ts";
 import type { ServedDomain } from "../../shared/served_domain.ts";
 import type { LiveVerdict, VerdictScope } from "../../shared/verdict.ts";
+import { PLAIN_POLICY } from "../support/plain_policy.ts";
 
 /** One request as it reached the origin. */
 export interface Received {
@@ -36,7 +37,7 @@ export interface OriginDouble {
   readonly begun: string[];
   /** By token. Others are refused with 401. */
   readonly verdicts: Map<string, VerdictReply>;
-  /** By host. Others belong to `example.org`, where {@link POLICY} holds. */
+  /** By host. Others belong to `example.org`, where {@link PLAIN_POLICY} holds. */
   readonly domains: Map<string, DomainReply>;
   /** How often a verdict was asked for, by token. */
   verdictsAsked(token: string): number;
@@ -54,11 +55,6 @@ const MAX_HEADER_BYTES = 128 * 1024;
 
 export const HOP_SECRET = "a secret of both tiers";
 
-export const POLICY: LiveVerdict["policy"] = {
-  thumbnails: { sizes: [], dynamicSizing: false, defaultAnimated: false, allowAnimated: true },
-  openRangeMaxBytes: 0,
-};
-
 /** A verdict as the origin gives it: an hour long, and changed by `how`. */
 export function liveVerdict(how: Partial<LiveVerdict> = {}): LiveVerdict {
   const exp = Date.now() + 3_600_000;
@@ -69,7 +65,7 @@ export function liveVerdict(how: Partial<LiveVerdict> = {}): LiveVerdict {
     user_id: "@a:example.org",
     is_guest: false,
     exp,
-    policy: POLICY,
+    policy: PLAIN_POLICY,
     ...how,
   };
 }
@@ -112,7 +108,9 @@ export async function startOriginDouble(): Promise<OriginDouble> {
     const reply = domains.get(hop?.host ?? "") ?? {};
     const refused = "status" in reply;
     response.writeHead(refused ? reply.status : 200, { "content-type": "application/json" });
-    response.end(JSON.stringify(refused ? reply.body : { v: 1, server_name: "example.org", policy: POLICY, ...reply }));
+    response.end(
+      JSON.stringify(refused ? reply.body : { v: 1, server_name: "example.org", policy: PLAIN_POLICY, ...reply }),
+    );
   }
 
   async function replyVerdict(seen: Received, response: ServerResponse): Promise<void> {

@@ -5,9 +5,9 @@ import type { LiveDescriptor } from "../../shared/descriptor.ts";
 import { domainKey, signingKeyKey } from "../../shared/object_key.ts";
 import { importSeed } from "../../shared/sign_json.ts";
 import { signRequest } from "../../shared/x_matrix.ts";
-import { POLICY } from "../edge/origin_double.ts";
 import { openStage, SERVER, type Stage } from "../edge/stage.ts";
 import { ask, jsonOf } from "../support/http.ts";
+import { PLAIN_POLICY } from "../support/plain_policy.ts";
 import { untilEdgeForgets } from "../support/until_revoked.ts";
 import { openStream, until } from "./stage.ts";
 
@@ -46,7 +46,7 @@ const putKey = (changes: object = {}, at = signingKeyKey(PEER, KEY_ID)) =>
 const putDomain = (changes: object = {}) =>
   stage.edge.bucket.put(
     domainKey(SERVER),
-    JSON.stringify({ v: 1, gen: 1, server_name: SERVER, policy: POLICY, exp: Date.now() + HOUR_MS, ...changes }),
+    JSON.stringify({ v: 1, gen: 1, server_name: SERVER, policy: PLAIN_POLICY, exp: Date.now() + HOUR_MS, ...changes }),
   );
 /** What the edge has read is believed for two seconds. */
 

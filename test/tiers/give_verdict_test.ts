@@ -11,6 +11,7 @@ import type { Credentials } from "../../shared/access_token.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import { databaseKinds, openTestDatabase } from "../support/database.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
+import { PLAIN_POLICY } from "../support/plain_policy.ts";
 
 /** What the origin says of a token to the edge, and for how long. */
 
@@ -18,11 +19,6 @@ const NOW = 1_700_000_000_000;
 const USER: Identity = { userId: "@user:example.org", deviceId: "PHONE", isGuest: false };
 const CREDENTIALS: Credentials = { token: "secret" };
 const CONTEXT = { host: "example.org", clientAddress: undefined };
-const POLICY = {
-  thumbnails: { sizes: [], dynamicSizing: false, defaultAnimated: false, allowAnimated: true },
-  openRangeMaxBytes: 0,
-};
-
 for (const kind of databaseKinds()) {
   describe(`a verdict for the edge, on ${kind.name}`, { skip: kind.skip }, () => {
     const suite = lifetimeOfSuite();
@@ -60,12 +56,12 @@ for (const kind of databaseKinds()) {
         deadlineMs: 30_000,
         ...how,
       });
-      const domain: TokenDomain & { policy: typeof POLICY } = {
+      const domain: TokenDomain & { policy: typeof PLAIN_POLICY } = {
         serverName: "example.org",
         applicationServices: [],
         terms: "the terms",
         tokenTtlMs: 3_600_000,
-        policy: POLICY,
+        policy: PLAIN_POLICY,
         whoami() {
           asked += 1;
           return whoami(asked);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import { PLAIN_POLICY } from "../../../test/support/plain_policy.ts";
 import type { ServerKey } from "../../matrix/server_keys.ts";
 import { silentLog } from "../../platform/log.ts";
 import { makePublishKey, type PublishKey } from "./publish_key.ts";
@@ -8,10 +9,7 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DOMAIN = {
   serverName: "us.example",
-  policy: {
-    thumbnails: { sizes: [], dynamicSizing: false, defaultAnimated: false, allowAnimated: true },
-    openRangeMaxBytes: 0,
-  },
+  policy: PLAIN_POLICY,
 };
 
 let now: number;

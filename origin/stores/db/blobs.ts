@@ -27,6 +27,26 @@ interface BlobRow {
   created_at: number;
 }
 
+/** The columns of a body that stands beside what points at it; its generation is selected `AS blob_generation`. */
+export interface JoinedBlobRow {
+  sha256: string;
+  size: number;
+  datastore_id: string;
+  location: string;
+  blob_generation: number;
+}
+
+/** The body of such a row. */
+export function joinedBlob(row: JoinedBlobRow): Omit<Blob, "createdAt"> {
+  return {
+    sha256: row.sha256,
+    size: row.size,
+    datastoreId: row.datastore_id,
+    location: row.location,
+    generation: row.blob_generation,
+  };
+}
+
 const COLUMNS = "sha256, size, datastore_id, location, generation, created_at";
 
 /** The row of a body, which may be gone the next moment: see {@link claimBlob}. */

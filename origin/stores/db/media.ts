@@ -1,5 +1,5 @@
 import type { Mxc } from "../../../shared/mxc.ts";
-import { type Blob, doomIfUnreferenced, lockBlobs } from "./blobs.ts";
+import { type Blob, doomIfUnreferenced, type JoinedBlobRow, joinedBlob, lockBlobs } from "./blobs.ts";
 import type { Queryable } from "./database.ts";
 import { nextGeneration } from "./generations.ts";
 
@@ -42,7 +42,7 @@ export interface DeletedMedia {
   readonly thumbnails: readonly string[];
 }
 
-interface MediaRow {
+interface MediaRow extends JoinedBlobRow {
   server_name: string;
   media_id: string;
   content_type: string;
@@ -53,11 +53,6 @@ interface MediaRow {
   quarantined_at: number | null;
   frozen: boolean;
   purpose: MediaPurpose;
-  sha256: string;
-  size: number;
-  datastore_id: string;
-  location: string;
-  blob_generation: number;
 }
 
 const DAY_MS = 86_400_000;
@@ -186,12 +181,6 @@ function fromRow(row: MediaRow): Media {
     quarantinedAt: row.quarantined_at ?? undefined,
     frozen: row.frozen,
     purpose: row.purpose,
-    blob: {
-      sha256: row.sha256,
-      size: row.size,
-      datastoreId: row.datastore_id,
-      location: row.location,
-      generation: row.blob_generation,
-    },
+    blob: joinedBlob(row),
   };
 }

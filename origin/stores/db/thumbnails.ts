@@ -1,6 +1,6 @@
 import type { Mxc } from "../../../shared/mxc.ts";
 import type { ThumbnailSpec } from "../../../shared/thumbnail_size.ts";
-import { type Blob, doomIfUnreferenced, lockBlobs } from "./blobs.ts";
+import { type Blob, doomIfUnreferenced, type JoinedBlobRow, joinedBlob, lockBlobs } from "./blobs.ts";
 import type { Database, Queryable } from "./database.ts";
 
 /** A thumbnail that was made of a media. Times in milliseconds. */
@@ -21,18 +21,13 @@ export interface NewThumbnail extends Mxc, ThumbnailSpec {
   readonly createdAt: number;
 }
 
-interface ThumbnailRow {
+interface ThumbnailRow extends JoinedBlobRow {
   server_name: string;
   media_id: string;
   suffix: string;
   content_type: string;
   created_at: number;
   generation: number;
-  sha256: string;
-  size: number;
-  datastore_id: string;
-  location: string;
-  blob_generation: number;
 }
 
 const SELECT_THUMBNAIL = `
@@ -169,12 +164,6 @@ function fromRow(row: ThumbnailRow): Thumbnail {
     contentType: row.content_type,
     createdAt: row.created_at,
     generation: row.generation,
-    blob: {
-      sha256: row.sha256,
-      size: row.size,
-      datastoreId: row.datastore_id,
-      location: row.location,
-      generation: row.blob_generation,
-    },
+    blob: joinedBlob(row),
   };
 }
