@@ -21,7 +21,7 @@ export type Judge = (visit: Visit, credentials: Credentials) => Promise<LiveVerd
 /** Verdicts remembered in one isolate. */
 const MAX_REMEMBERED = 10_000;
 
-/** Who asks later than this, asks anew: a logout in between must be seen (design §2, rule 4). */
+/** Who asks later than this, asks anew: a logout in between must be seen (docs/architecture.md, rule 4). */
 const JOIN_MS = 2_000;
 
 /** Longer than the origin client waits: whoever waits with others gets the origin's answer, or its deadline. */

@@ -2,7 +2,7 @@ import { DeadlineExceeded } from "./deadline.ts";
 import { Flight, type KeepAlive } from "./flight.ts";
 import { Lru } from "./lru.ts";
 
-/** How long what was read from the bucket is believed, in milliseconds: the bound of "gone everywhere" (design §2, rule 4). */
+/** How long what was read from the bucket is believed, in milliseconds: the bound of "gone everywhere" (docs/architecture.md, rule 4). */
 export const DOCUMENT_TTL_MS = 2_000;
 
 /** Nobody joins a read that is half as old already: what it brings would soon be too old to be believed. */

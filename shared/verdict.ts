@@ -29,7 +29,7 @@ export type VerdictScope = "bucket" | "memory" | "once";
 /** Where the origin says the scope of a verdict. */
 export const VERDICT_SCOPE_HEADER = "mxcdn-verdict-scope";
 
-/** How long a verdict of scope `memory` may be remembered, in milliseconds: as long as what was read from the bucket (design §2, rule 4). */
+/** How long a verdict of scope `memory` may be remembered, in milliseconds: as long as what was read from the bucket (docs/architecture.md, rule 4). */
 export const VERDICT_MEMORY_MS = 2_000;
 
 const count = z.int().check(z.nonnegative());

@@ -10,12 +10,12 @@ function withoutPadding(line: string): string {
 describe("the configuration reference", () => {
   const text = configReference();
 
-  // Made anew with: node origin/cli.ts config reference > origin/config/REFERENCE.md && npm run fix
+  // Made anew with: node origin/cli.ts config reference > docs/configuration.md && npm run fix
   test("is up to date in the repository, but for the width of its tables", async () => {
-    const file = new URL("../../origin/config/REFERENCE.md", import.meta.url);
+    const file = new URL("../../docs/configuration.md", import.meta.url);
     const [kept, made] = [await readFile(file, "utf8"), text].map((one) => one.split("\n").map(withoutPadding));
     const stale = made?.find((line, index) => line !== kept?.[index]);
-    assert.equal(stale, undefined, "this line is missing or stands elsewhere in REFERENCE.md");
+    assert.equal(stale, undefined, "this line is missing or stands elsewhere in docs/configuration.md");
     assert.equal(kept?.length, made?.length);
   });
 

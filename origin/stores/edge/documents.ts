@@ -35,7 +35,7 @@ const NOT_IMPLEMENTED = 501;
 const TRIES_AT_ONCE = 3;
 
 /**
- * Writes a document so that of any number of writers, however late, the one with the largest generation wins (design §2,
+ * Writes a document so that of any number of writers, however late, the one with the largest generation wins (docs/architecture.md,
  * rule 1): create; where one is there, give way if it is as new, else replace exactly that one; when it changed meanwhile,
  * again. Retried until the store confirms or `signal` aborts, because a store may allow one write per second and key.
  *

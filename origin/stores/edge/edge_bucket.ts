@@ -23,7 +23,7 @@ export interface EdgeBody {
 }
 
 /**
- * The edge bucket, written by the origin alone (design §2). Bodies never change; documents (descriptors, verdicts, keys) are
+ * The edge bucket, written by the origin alone (docs/architecture.md). Bodies never change; documents (descriptors, verdicts, keys) are
  * replaced by documents of a larger generation only. What resolves was confirmed by the store. `signal` bounds a call with
  * all its tries; without one it has 30 s.
  */
