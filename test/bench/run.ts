@@ -1,73 +1,100 @@
 /**
- * `npm run bench`: starts both tiers on loopback, drives them, and prints how they compare. Asserts nothing: machines differ
- * and are noisy, so the targets take turns and only the ratios of one run mean anything. `npm run bench -- memory` measures
- * memory instead.
+ * `npm run bench`: drives the origin and the edge on loopback beside bare servers, and prints rates, processor time, memory and
+ * their ratios. Asserts nothing: machines differ and are noisy, so the targets take turns and only the ratios of one run
+ * mean anything. Let nothing else run.
+ *
+ *   npm run bench                        all works
+ *   npm run bench -- hot upload          those whose name holds one of the words
+ *   npm run bench -- --peers mmr=http://127.0.0.1:8001,token=…,host=example.org    also drives what runs there
+ *   npm run bench -- profile hot         writes a CPU profile of the origin for each work, for a browser's developer tools
+ *   npm run bench -- memory              memory with very large files, and many at once
  */
-import { randomBytes } from "node:crypto";
-import { startStack } from "../support/app.ts";
-import { ask, upload } from "../support/http.ts";
-import { type Drive, drive, median, type Target } from "./drive.ts";
-import { benchMemory } from "./memory.ts";
-import { startNginx } from "./nginx.ts";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { freePort } from "../support/free_port.ts";
+import { compare, type Work } from "./measure/compare.ts";
+import { HAS_WRK } from "./measure/load.ts";
+import { profile } from "./measure/profile.ts";
+import { startScript } from "./subjects/children.ts";
+import { startNginx } from "./subjects/nginx.ts";
+import { startBenchOrigin } from "./subjects/origin.ts";
+import { startPostgres } from "./subjects/postgres.ts";
+import { Repository, readPeers } from "./subjects/repository.ts";
+import { coldDownloads, hotDownloads, largeDownloads } from "./works/downloads.ts";
+import { withEdgeWorks } from "./works/edge.ts";
+import { benchMemory } from "./works/memory.ts";
+import { coldThumbnails, makePhotos, peakMemory, warmThumbnails } from "./works/thumbnails.ts";
+import { largeUploads, smallUploads } from "./works/uploads.ts";
 
-const ROUNDS = 3;
-const ROUND_MS = 1_500;
-const TOKEN = "token_of_user";
-const SIZES: readonly [string, number][] = [
-  ["100 kB", 100_000],
-  ["5 MB", 5_000_000],
-];
+const BARE = fileURLToPath(new URL("subjects/bare.ts", import.meta.url));
+const PROFILE_MS = 5_000;
 
-if (process.argv.includes("memory")) {
-  await benchMemory();
-  process.exit();
-}
-
-const closers: (() => unknown)[] = [];
 const print = (line: string) => process.stdout.write(`${line}\n`);
+const closers: (() => Promise<unknown>)[] = [];
+const args = process.argv.slice(2);
+const peersAt = args.indexOf("--peers");
+const words = (peersAt < 0 ? args : args.slice(0, peersAt)).filter((word) => word !== "profile");
+const isWanted = (name: string) => words.length === 0 || words.some((word) => name.includes(word));
 
 try {
-  const stack = await startStack({ after: (close) => closers.push(close) }, { yaml: "rateLimit: { enabled: false }" });
-  const bodies = new Map(SIZES.map(([name, size]) => [name, randomBytes(size)]));
-  const nginx = await startNginx(Object.fromEntries([...bodies].map(([name, body]) => [name.replace(" ", ""), body])));
-  if (nginx) closers.push(() => nginx.close());
-  else print("nginx is not installed: no ratio to it");
-  const resident = () => Math.round(process.memoryUsage().rss / 1e6);
-
-  for (const [name, body] of bodies) {
-    const id = await upload(stack.tiers.origin, TOKEN, body);
-    const path = `/_matrix/client/v1/media/download/${id}`;
-    for (let times = 0; times < 2; times += 1) await ask(stack.tiers.edge, path, { token: TOKEN });
-    const headers = { authorization: `Bearer ${TOKEN}` };
-    const targets: Target[] = [
-      ...(nginx ? [{ name: "nginx, the same file", url: `${nginx.url}/${name.replace(" ", "")}`, headers: {} }] : []),
-      { name: "origin, from its datastore", url: `${stack.tiers.origin}${path}`, headers },
-      { name: "edge, a hit", url: `${stack.tiers.edge}${path}`, headers },
-    ];
-    print(`\n${name}, ${ROUNDS} rounds of ${ROUND_MS} ms each, taking turns`);
-    const results = await inTurns(targets);
-    const base = results[0]?.[1];
-    for (const [target, runs] of results) {
-      const rate = median(runs.map((run) => run.perSecond));
-      const ratio = base && base.length > 0 ? rate / median(base.map((run) => run.perSecond)) : 1;
-      const failures = runs.reduce((sum, run) => sum + run.failures, 0);
-      print(
-        `  ${target.padEnd(28)} ${rate.toFixed(0).padStart(7)}/s  p50 ${median(runs.map((run) => run.medianMs))
-          .toFixed(1)
-          .padStart(6)} ms` +
-          `  ${ratio.toFixed(3).padStart(6)} of the first${failures > 0 ? `  ${failures} FAILED` : ""}`,
-      );
-    }
-    print(`  memory of this process (origin and driver together): ${resident()} MB`);
-  }
+  if (words.includes("memory")) await benchMemory();
+  else if (HAS_WRK) await benchAll();
+  else
+    print(
+      "wrk is not installed (Debian: apt-get install wrk): a driver in Node would take more of the machine than it drives",
+    );
 } finally {
   for (const close of closers.reverse()) await close();
 }
 
-async function inTurns(targets: readonly Target[]): Promise<[string, Drive[]][]> {
-  const results = targets.map((target): [string, Drive[]] => [target.name, []]);
-  for (let round = 0; round < ROUNDS; round += 1) {
-    for (const [index, target] of targets.entries()) results[index]?.[1].push(await drive(target, ROUND_MS));
+async function benchAll(): Promise<void> {
+  const postgres = await startPostgres();
+  if (postgres) closers.push(() => postgres.close());
+  else print("PostgreSQL is not installed: the embedded database is measured");
+  const folder = await mkdtemp(join(tmpdir(), "mxcdn-bench-files-"));
+  closers.push(() => rm(folder, { recursive: true, force: true }));
+  const put = (name: string, bytes: Uint8Array) => writeFile(join(folder, name), bytes);
+  const bare = await startScript(BARE, [folder]);
+  closers.push(() => bare.close());
+  const nginx = await startNginx(folder);
+  if (nginx) closers.push(() => nginx.close());
+  else print("nginx is not installed: no ratio to it");
+  const inspector = args.includes("profile") ? await freePort() : undefined;
+  const nodeArgs = inspector === undefined ? [] : [`--inspect=127.0.0.1:${inspector}`];
+  const origin = await startBenchOrigin({ postgres: postgres?.url, nodeArgs });
+  closers.push(() => origin.close());
+  const ours = new Repository("origin", origin.url, origin.pid);
+  const peers = peersAt < 0 ? [] : readPeers(args.slice(peersAt + 1));
+  const repositories = [ours, ...peers];
+  const photo = await makePhotos();
+  const parts = { repositories, bare, nginx, put };
+
+  const works: readonly [string, () => Promise<Work>][] = [
+    ["hot download", () => hotDownloads(parts)],
+    ["cold download", () => coldDownloads(parts)],
+    ["large download", () => largeDownloads(parts)],
+    ["warm thumbnail", () => warmThumbnails(repositories, photo)],
+    ["small upload", async () => smallUploads(repositories, bare)],
+    ["large upload", async () => largeUploads(repositories, bare)],
+    ["cold thumbnail", () => coldThumbnails(repositories, photo, bare, put)],
+  ];
+  for (const [name, make] of works) {
+    if (!isWanted(name)) continue;
+    const work = await make();
+    if (inspector === undefined) await compare(work, print);
+    else await profileOf(name, work, inspector);
   }
-  return results;
+  if (inspector !== undefined) return;
+  if (isWanted("peak memory")) await peakMemory(repositories, photo, print);
+  if (isWanted("edge")) await withEdgeWorks((work) => compare(work, print), undefined);
+}
+
+async function profileOf(name: string, work: Work, inspector: number): Promise<void> {
+  const target = work.targets.find((one) => one.name === "origin");
+  if (!target) return;
+  const file = resolve(`${name.replace(" ", "-")}.cpuprofile`);
+  await profile(inspector, file, () => target.run(PROFILE_MS));
+  print(`${name}: ${file}`);
 }

@@ -2,18 +2,12 @@
  * `npm run bench -- memory`: sends one very large file and many at once to an origin in a process of its own, and prints what
  * memory that took. Asserts nothing.
  */
-import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { request } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Readable } from "node:stream";
-import { fileURLToPath } from "node:url";
-import { startHomeserver } from "../support/homeserver.ts";
-import { ask, jsonOf } from "../support/http.ts";
+import { ask, jsonOf } from "../../support/http.ts";
+import { startBenchOrigin, TOKEN } from "../subjects/origin.ts";
 
-const MAIN = fileURLToPath(new URL("../../origin/main.ts", import.meta.url));
-const TOKEN = "token";
 const GIB = 2 ** 30;
 const print = (line: string) => process.stdout.write(`${line}\n`);
 
@@ -64,33 +58,9 @@ function fetchAll(url: string, path: string): Promise<number> {
 
 /** Runs the memory figures. */
 export async function benchMemory(): Promise<void> {
-  const homeserver = await startHomeserver({ [TOKEN]: { user_id: "@user:example.org" } });
-  const folder = await mkdtemp(join(tmpdir(), "mxcdn-memory-"));
-  const config = join(folder, "media-repo.yaml");
-  await writeFile(
-    config,
-    `homeservers: [{ name: example.org, csApi: "${homeserver.url}" }]
-repo: { port: 0, logLevel: error }
-${process.env.MXCDN_BENCH_POSTGRES ? `database: { postgres: "${process.env.MXCDN_BENCH_POSTGRES}" }` : `database: { folder: "${folder}/db" }`}
-uploads: { maxBytes: 0 }
-rateLimit: { enabled: false }
-accessTokens: { maxCacheTimeSeconds: 3600 }
-datastores: [{ id: files, type: file, forKinds: [all], opts: { path: "${folder}/media" } }]
-`,
-  );
-  const child = spawn(process.execPath, [MAIN, "--config", config], { stdio: ["ignore", "pipe", "inherit"] });
+  const origin = await startBenchOrigin({ postgres: process.env.MXCDN_BENCH_POSTGRES });
   try {
-    const url = await new Promise<string>((resolve, reject) => {
-      let said = "";
-      child.stdout.on("data", (chunk: Buffer) => {
-        said += chunk;
-        const address = /answers at (http:\S+)/.exec(said)?.[1];
-        if (address) resolve(address);
-        if (/ERROR/.test(chunk.toString())) print(chunk.toString());
-      });
-      child.once("exit", () => reject(new Error(said)));
-    });
-    const pid = child.pid ?? 0;
+    const { url, pid } = origin;
     await send(url, 1000);
     const show = async (what: string, startMs: number) => {
       const { now, peak } = await resident(pid);
@@ -116,9 +86,6 @@ datastores: [{ id: files, type: file, forKinds: [all], opts: { path: "${folder}/
     await Promise.all(Array.from({ length: 200 }, () => send(url, 20_000_000)));
     await show("200 uploads of 20 MB at once", start);
   } finally {
-    child.kill("SIGTERM");
-    await new Promise((resolve) => child.once("exit", resolve));
-    await homeserver.close();
-    await rm(folder, { recursive: true, force: true });
+    await origin.close();
   }
 }
