@@ -1,11 +1,11 @@
 import type { Credentials } from "../../shared/access_token.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
-import { FetchError, type FetchFailure } from "../net/fetch_error.ts";
 import type { SafeFetch } from "../net/safe_fetch.ts";
 import type { Clock } from "../platform/clock.ts";
 import { Circuit, CircuitOpenError, type Judgement } from "./circuit.ts";
-import { HomeserverOutage, readAnswer, type UncheckedObject } from "./homeserver_answer.ts";
-import { ForeignUserError, isAbout, readVersions, readWhoAmI, type Versions, type WhoAmI } from "./homeserver_facts.ts";
+import { judgeError } from "./federation_judgement.ts";
+import { HomeserverOutage, readAnswer, type UncheckedObject, UnusableAnswer } from "./homeserver_answer.ts";
+import { isAbout, readVersions, readWhoAmI, type Versions, type WhoAmI } from "./homeserver_facts.ts";
 
 /** Which API tells administrators apart (`homeservers[].adminApiKind`). */
 export type AdminApiKind = "synapse" | "dendrite" | "matrix";
@@ -129,14 +129,11 @@ function assertedIdentity({ userId, deviceId }: Credentials): string {
   return query.size === 0 ? "" : `?${query}`;
 }
 
-/** Requests that never reached the homeserver, or that nobody wanted answered any more. */
-const OUR_OWN: ReadonlySet<FetchFailure> = new Set(["url", "busy", "aborted"]);
-
-/** The homeserver is down only by what it did, or did not do in time: what we could not even ask says nothing of it. */
+/** The homeserver is down only by what it did to anybody, or did not do in time: what one question brings about says nothing of it. */
 function judge(error: unknown): Judgement {
-  if (error instanceof MatrixError || error instanceof ForeignUserError) return "alive";
-  if (error instanceof HomeserverOutage) return "down";
-  return error instanceof FetchError && !OUR_OWN.has(error.failure) ? "down" : "nothing";
+  if (error instanceof MatrixError) return "alive";
+  if (error instanceof UnusableAnswer) return "nothing";
+  return error instanceof HomeserverOutage ? "down" : judgeError(error);
 }
 
 function outage(cause: unknown): MatrixError {

@@ -8,8 +8,14 @@ export type UncheckedObject = Readonly<Record<string, unknown>>;
 /** The homeserver did not give an answer of the Client-Server API: nobody knows whether it would have said yes. */
 export class HomeserverOutage extends Error {}
 
-/** Statuses by which a homeserver refuses a request, rather than showing that something is wrong with itself. */
-const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 404, 405, 429]);
+/**
+ * An answer that is of no use, and that may be due to this one question: what one client can bring about says nothing of how
+ * the homeserver answers others.
+ */
+export class UnusableAnswer extends Error {}
+
+/** Statuses of the class 4xx that say nothing of the request: whoever answers so has not the time for it. */
+const OVERLOADED: ReadonlySet<number> = new Set([408, 429]);
 const MAX_ERROR_TEXT = 200;
 const MAX_RETRY_MS = 3_600_000;
 /** For a 429 that names no time. */
@@ -19,16 +25,17 @@ const MEANINGFUL_STRINGS = ["consent_uri", "admin_contact", "info_uri"];
 const MEANINGFUL_FLAGS = ["soft_logout", "can_upgrade"];
 
 /**
- * The body of a 200 as an object. A refusal is thrown as the MatrixError that the client may get, everything else as a
- * {@link HomeserverOutage}.
+ * The body of a 200 as an object. A refusal is thrown as the MatrixError that the client may get; a 4xx that is none (a page of
+ * the proxy in front of the homeserver) as an {@link UnusableAnswer}, everything else as a {@link HomeserverOutage}.
  */
 export async function readAnswer(response: SafeResponse, clock: Clock): Promise<UncheckedObject> {
   const body = await readObject(response);
   if (body && response.status === 200) return body;
-  if (body && REFUSALS.has(response.status) && typeof body.errcode === "string") throw refusal(response, body, clock);
-  throw new HomeserverOutage(
-    `The homeserver answered with status ${response.status}${body ? "" : " and no JSON object"}`,
-  );
+  const { status } = response;
+  const isRefusal = status >= 400 && status < 500 && status !== 408;
+  if (body && isRefusal && typeof body.errcode === "string") throw refusal(response, body, clock);
+  const said = `The homeserver answered with status ${status}${body ? "" : " and no JSON object"}`;
+  throw isRefusal && !OVERLOADED.has(status) ? new UnusableAnswer(said) : new HomeserverOutage(said);
 }
 
 async function readObject(response: SafeResponse): Promise<UncheckedObject | undefined> {

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { HomeserverOutage, type UncheckedObject } from "./homeserver_answer.ts";
+import { HomeserverOutage, type UncheckedObject, UnusableAnswer } from "./homeserver_answer.ts";
 
 /** Whose token it is. */
 export interface WhoAmI {
@@ -15,7 +15,7 @@ export interface Versions {
 }
 
 /** The homeserver is there and answers, but as if it were another server's: nobody is let in by that. */
-export class ForeignUserError extends HomeserverOutage {}
+export class ForeignUserError extends UnusableAnswer {}
 
 const whoamiSchema = z.object({
   user_id: z
@@ -33,11 +33,11 @@ const whoamiSchema = z.object({
 
 /**
  * Reads a whoami answer of the homeserver of this name. It speaks for its own users only: whom it says to be somebody of another
- * server may do nothing. Throws {@link HomeserverOutage}.
+ * server may do nothing. Throws {@link UnusableAnswer}: another token may get a better answer.
  */
 export function readWhoAmI(body: UncheckedObject, serverName: string): WhoAmI {
   const { success, data } = whoamiSchema.safeParse(body);
-  if (!success) throw new HomeserverOutage("The homeserver's whoami answer has not the expected form");
+  if (!success) throw new UnusableAnswer("The homeserver's whoami answer has not the expected form");
   if (serverOf(data.user_id) !== serverName) {
     const user = JSON.stringify(data.user_id);
     throw new ForeignUserError(
@@ -53,10 +53,10 @@ function serverOf(userId: string): string {
   return userId.slice(userId.indexOf(":") + 1);
 }
 
-/** A whois answer grants only if it is about the user that was asked for; some homeservers do not repeat whom. Throws {@link HomeserverOutage}. */
+/** A whois answer grants only if it is about the user that was asked for; some homeservers do not repeat whom. Throws {@link UnusableAnswer}. */
 export function isAbout(body: UncheckedObject, userId: string): true {
   if (body.user_id === undefined || body.user_id === userId) return true;
-  throw new HomeserverOutage("The homeserver's whois answer is about another user");
+  throw new UnusableAnswer("The homeserver's whois answer is about another user");
 }
 
 /** Reads an answer to `GET /_matrix/client/versions`. Throws {@link HomeserverOutage}. */

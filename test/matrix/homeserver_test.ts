@@ -176,6 +176,49 @@ test("a homeserver that is down is left alone after backoffAt failures, and aske
   await homeserver.whoami(credentials);
 });
 
+test("what one question brings about keeps nobody else from being asked about", async () => {
+  const page = (status: number): typeof answer => {
+    return (_, response) => response.writeHead(status, { "content-type": "text/html" }).end("<html>Bad Request</html>");
+  };
+  const answers: [string, typeof answer][] = [
+    ...[400, 401, 403, 404, 405, 413, 414, 422, 431].map((status): [string, typeof answer] => [
+      `${status}`,
+      page(status),
+    ]),
+    ["another user's name", (_, response) => response.end('{"user_id":"@a:other.example"}')],
+    ["no user's name", (_, response) => response.end('{"user_id":"nobody"}')],
+    ["too long", (_, response) => response.end("x".repeat(300_000))],
+    ["compressed", (_, response) => response.writeHead(400, { "content-encoding": "gzip" }).end("x")],
+  ];
+  for (const [name, unusable] of answers) {
+    answer = unusable;
+    for (let round = 0; round < 5; round += 1) {
+      const error = await errorOf(homeserver.whoami(credentials));
+      assert.deepEqual([error.status, error.errcode], [503, "M_UNKNOWN"], name);
+    }
+    json(200, { user_id: "@a:hs.example" });
+    assert.equal((await homeserver.whoami(credentials)).userId, "@a:hs.example", name);
+  }
+});
+
+test("a homeserver that is overloaded is left alone, whoever says so", async () => {
+  for (const status of [408, 429]) {
+    answer = (_, response) => response.writeHead(status).end("<html>");
+    for (let round = 0; round < 3; round += 1) await errorOf(homeserver.whoami(credentials));
+    const asked = listener.asked.length;
+    assert.equal((await errorOf(homeserver.whoami(credentials))).status, 503);
+    assert.equal(listener.asked.length, asked);
+    nowMs += 120_000;
+    json(200, { user_id: "@a:hs.example" });
+    await homeserver.whoami(credentials);
+  }
+});
+
+test("a refusal of any status is a refusal", async () => {
+  json(413, { errcode: "M_TOO_LARGE", error: "no" });
+  assert.equal((await errorOf(homeserver.whoami(credentials))).status, 413);
+});
+
 test("refusals and the caller's own giving up are no failures of the homeserver", async () => {
   json(401, { errcode: "M_UNKNOWN_TOKEN", error: "no" });
   for (let round = 0; round < 10; round += 1) await errorOf(homeserver.whoami(credentials));
