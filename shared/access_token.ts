@@ -7,8 +7,14 @@ export interface Credentials {
   deviceId?: string;
 }
 
-/** Every token that was ever issued is of characters that a header can carry, and shorter than a server takes a header to be. */
-const TOKEN = /^[\x21-\x7e]{1,8192}$/;
+/** Homeservers make tokens of some forty to a few hundred characters, all of which a header can carry. */
+export const MAX_TOKEN_LENGTH = 1_024;
+const TOKEN = new RegExp(`^[\\x21-\\x7e]{1,${MAX_TOKEN_LENGTH}}$`);
+
+/** Whether this may be an access token: what is not, nobody is asked about. */
+export function isToken(text: string): boolean {
+  return TOKEN.test(text);
+}
 
 /** In characters: of a user ID (appendices, "User Identifiers"), and more than homeservers allow a device. */
 const MAX_USER_ID = 255;
@@ -27,7 +33,7 @@ export function readCredentials(
 ): Credentials | undefined {
   const token = authorization ? bearer(authorization) : query.get("access_token");
   if (!token) return undefined;
-  if (!TOKEN.test(token)) throw new MatrixError("M_UNKNOWN_TOKEN", "Unrecognised access token");
+  if (!isToken(token)) throw new MatrixError("M_UNKNOWN_TOKEN", "Unrecognised access token");
   const userId = readName(query, "user_id", MAX_USER_ID);
   const deviceId =
     readName(query, "device_id", MAX_DEVICE_ID) ?? readName(query, "org.matrix.msc3202.device_id", MAX_DEVICE_ID);

@@ -42,15 +42,15 @@ test("a token that no header can carry, or that is longer than any, is nobody's:
     "%7F",
     "%C2%A0",
     "%F0%9F%98%80",
-    "x".repeat(8_193),
+    "x".repeat(1_025),
   ]) {
     refused(() => read(null, `access_token=${query}`), 401, "M_UNKNOWN_TOKEN");
   }
   // As Node and as workerd read the same bytes of a header.
-  for (const token of ["\u00e0", "\u00c3\u00a0", "a\u00a0b", "x".repeat(8_193)]) {
+  for (const token of ["\u00e0", "\u00c3\u00a0", "a\u00a0b", "x".repeat(1_025)]) {
     refused(() => read(`Bearer ${token}`), 401, "M_UNKNOWN_TOKEN");
   }
-  assert.equal(read(`Bearer ${"x".repeat(8_192)}`)?.token.length, 8_192);
+  assert.equal(read(`Bearer ${"x".repeat(1_024)}`)?.token.length, 1_024);
 });
 
 test("a user or a device that can be nobody's is refused: 400 M_INVALID_PARAM", () => {

@@ -58,10 +58,15 @@ export function text(fallback: string, description: string, more: More = {}) {
     .meta({ type: "text", default: fallback, ...more, description });
 }
 
-/** Text that must be there. */
-export function needed(description: string, more: More = {}) {
+/** Text that must be there, and of this form, if one is given: else `error` says what it must be. */
+export function needed(
+  description: string,
+  more: More & { form?: (text: string) => boolean; error?: string | undefined } = {},
+) {
+  const { form = () => true, error: misformed, ...doc } = more;
   const error = "is needed: it must be text, not empty";
-  return z.preprocess(readText, z.string({ error }).min(1, { error })).meta({ type: "text", ...more, description });
+  const present = z.string({ error }).min(1, { error, abort: true });
+  return z.preprocess(readText, present.refine(form, { error: misformed })).meta({ type: "text", ...doc, description });
 }
 
 /** An address that starts with http:// or https://; empty where that says nothing is set. */

@@ -1,15 +1,23 @@
+import { isToken } from "../../shared/access_token.ts";
 import { derivedId } from "./assemble.ts";
 import { ConfigError, type ConfigProblem } from "./config_error.ts";
 import type { Remark } from "./layers.ts";
 import { placeOf } from "./place.ts";
 import type { MainConfig, ParsedDomain } from "./schema.ts";
 import { MIN_SECRET_LENGTH } from "./sections/edge.ts";
+import { TOKEN_FORM } from "./sections/tokens.ts";
 
 type Stores = readonly ParsedDomain["datastores"][number][];
 
 /** What is wrong with the main files although each key for itself is right. */
 export function mainBreaches(main: MainConfig): Remark[] {
-  return [...edgeBreaches(main.edge), ...secretBreaches(main), ...redisBreaches(main), ...repeatedNames(main)];
+  return [
+    ...edgeBreaches(main.edge),
+    ...secretBreaches(main),
+    ...tokenBreaches(main),
+    ...redisBreaches(main),
+    ...repeatedNames(main),
+  ];
 }
 
 /** The same for what holds for one domain. */
@@ -43,6 +51,11 @@ function edgeBreaches(edge: MainConfig["edge"]): Remark[] {
 function secretBreaches({ sharedSecretAuth: { enabled, token } }: MainConfig): Remark[] {
   if (!enabled || (token !== "" && token !== "ReplaceMe")) return [];
   return [{ path: ["sharedSecretAuth", "token"], message: "must be a secret of your own while it is enabled" }];
+}
+
+function tokenBreaches({ sharedSecretAuth: { enabled, token } }: MainConfig): Remark[] {
+  if (!enabled || token === "" || isToken(token)) return [];
+  return [{ path: ["sharedSecretAuth", "token"], message: TOKEN_FORM }];
 }
 
 function redisBreaches({ redis }: MainConfig): Remark[] {

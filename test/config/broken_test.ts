@@ -82,6 +82,16 @@ const BROKEN: readonly { readonly what: string; readonly text: string; readonly 
     says: /^c\.yaml:5: accessTokens\.appservices\[0\]\.userNamespaces\[0\]\.regex repeats a group/,
   },
   {
+    what: "an application service whose token no client could bring",
+    text: `${HOMESERVERS}accessTokens:\n  appservices:\n    - asToken: ${"t".repeat(1_025)}\n`,
+    says: /^c\.yaml:4: accessTokens\.appservices\[0\]\.asToken must be 1 to 1024 printable/,
+  },
+  {
+    what: "a shared secret that no client could bring",
+    text: `${HOMESERVERS}sharedSecretAuth:\n  enabled: true\n  token: "two words"\n`,
+    says: /^c\.yaml:4: sharedSecretAuth\.token must be 1 to 1024 printable/,
+  },
+  {
     what: "an edge whose secret is too short",
     text: `${HOMESERVERS}edge:\n  enabled: true\n  hopSecret: short\n`,
     says: /^c\.yaml:4: edge\.hopSecret is too short/,

@@ -13,7 +13,16 @@ const legacy = (id: string) => `/_matrix/media/v3/download/${id}`;
 
 describe("a token that no header can carry", () => {
   const lifetime = lifetimeOfSuite();
-  const odd = ["%E2%82%AC", "a%20b", "a%0Ab", "a%0D%0Ax-evil:1", "%00", "%F0%9F%98%80", "x".repeat(9_000)];
+  const odd = [
+    "%E2%82%AC",
+    "a%20b",
+    "a%0Ab",
+    "a%0D%0Ax-evil:1",
+    "%00",
+    "%F0%9F%98%80",
+    "x".repeat(1_025),
+    "x".repeat(8_000),
+  ];
   let stack: TestStack;
   let id: string;
   before(async () => {

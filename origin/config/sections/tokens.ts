@@ -1,10 +1,14 @@
 import * as z from "zod";
+import { isToken, MAX_TOKEN_LENGTH } from "../../../shared/access_token.ts";
 import { count, flag, needed, text } from "../fields.ts";
 import { pattern } from "../pattern.ts";
 
+/** What is said of a token of the configuration that no client could bring. */
+export const TOKEN_FORM = `must be 1 to ${MAX_TOKEN_LENGTH} printable ASCII characters without spaces: no other token is accepted from a client`;
+
 const appserviceSchema = z.object({
   id: text("", "Its name, for the log."),
-  asToken: needed("Its token (`as_token` of the registration)."),
+  asToken: needed("Its token (`as_token` of the registration).", { form: isToken, error: TOKEN_FORM }),
   senderUserId: text("", "The user it acts as when it names none, `@bot:example.org`."),
   userNamespaces: z
     .array(z.object({ regex: pattern("Users it may act as, found anywhere in the user id.") }), {
