@@ -69,7 +69,7 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
   const media = await makeMediaWork(base, { edge, live, limits, federation });
 
   const server = serve(base, live, await listRoutes(base, { live, limits, access, media, federation, edge }));
-  const jobs = startSchedule(listJobs(base, { edge, live, accessLog: media.accessLog }), log);
+  const jobs = startSchedule(listJobs(base, { edge, live, accessLog: media.accessLog, logouts: access.logouts }), log);
 
   return {
     ...{ server, metrics, db, jobs },

@@ -4,7 +4,8 @@ import type { Live } from "./app_live.ts";
 import { type Authenticate, makeAuthenticate } from "./http/authenticate.ts";
 import { limitAuthenticate, limitVerdict } from "./http/limit.ts";
 import { makeJudgeToken } from "./pipelines/authenticate/judge_token.ts";
-import { makeRevoke, type Revoke } from "./pipelines/authenticate/revoke.ts";
+import { type Logouts, makeLogouts } from "./pipelines/authenticate/logout.ts";
+import { makeRevoke } from "./pipelines/authenticate/revoke.ts";
 import { TokenCache } from "./pipelines/authenticate/token_cache.ts";
 import { type GiveVerdict, makeVerdict } from "./pipelines/authenticate/verdict.ts";
 import { makeVoidOtherTerms } from "./pipelines/authenticate/void_other_terms.ts";
@@ -17,7 +18,7 @@ import { noteVerdict, takeBackVerdict } from "./stores/db/verdicts.ts";
 /** Judging users' tokens, and making judgements void. */
 export interface Access {
   readonly authenticate: Authenticate;
-  readonly revoke: Revoke;
+  readonly logouts: Logouts;
   /** What the edge asks; without an edge there is none. */
   readonly giveVerdict: GiveVerdict | undefined;
   /** Forgets what is remembered, and voids what the edge remembers under other terms, after a change of the configuration. */
@@ -62,7 +63,7 @@ export async function makeAccess(base: Base, edge: Edge | undefined, live: Live,
   const isAdmin = (userId: string) => live.now.admins.has(userId);
   return {
     authenticate: limitAuthenticate(limits, makeAuthenticate({ judgeToken, sharedSecret, isAdmin })),
-    revoke,
+    logouts: makeLogouts({ db, clock, log, revoke }),
     giveVerdict:
       edge &&
       limitVerdict(
@@ -83,7 +84,8 @@ export async function makeAccess(base: Base, edge: Edge | undefined, live: Live,
 
 /** What another process has told us. */
 function forget(cache: TokenCache, payload: string): void {
-  const what = JSON.parse(payload) as { tokenHash?: string; userId?: string };
+  const what = JSON.parse(payload) as { tokenHash?: string; userId?: string; serverName?: string };
   if (what.tokenHash !== undefined) cache.revokeToken(what.tokenHash);
   if (what.userId !== undefined) cache.revokeUser(what.userId);
+  if (what.serverName !== undefined) cache.clear();
 }

@@ -11,6 +11,7 @@ import type { Job } from "./jobs/schedule.ts";
 import { makeSweepEdge } from "./jobs/sweep_edge.ts";
 import { makeSweepOrphans } from "./jobs/sweep_orphans.ts";
 import { makeSweepServerKeys } from "./jobs/sweep_server_keys.ts";
+import type { Logouts } from "./pipelines/authenticate/logout.ts";
 import type { AccessLog } from "./pipelines/download/access_log.ts";
 import { forgetFetches } from "./stores/db/remote_fetches.ts";
 
@@ -26,10 +27,18 @@ const DEAD_FETCH_MS = HOUR_MS;
 const ORPHAN_AGE_MS = 24 * HOUR_MS;
 const PENDING_GRACE_MS = 24 * HOUR_MS;
 
+/** What the jobs need beside the base. */
+export interface JobParts {
+  readonly edge: Edge | undefined;
+  readonly live: Live;
+  readonly accessLog: AccessLog;
+  readonly logouts: Logouts;
+}
+
 /** Every job of the origin. Each may run in several processes at once. */
-export function listJobs(base: Base, parts: { edge: Edge | undefined; live: Live; accessLog: AccessLog }): Job[] {
+export function listJobs(base: Base, parts: JobParts): Job[] {
   const { clock, log, db, overrides, findDatastore } = base;
-  const { edge, live, accessLog } = parts;
+  const { edge, live, accessLog, logouts } = parts;
   const datastores = () => [...base.datastores.values()];
   const minAgeMs = overrides.orphanAgeMs ?? ORPHAN_AGE_MS;
   const ownedSince = makeOwnedSince({ db, log });
@@ -42,6 +51,7 @@ export function listJobs(base: Base, parts: { edge: Edge | undefined; live: Live
         graceMs: overrides.graceMs ?? GRACE_MS,
       }),
     },
+    { name: "logouts", everyMs: 2 * SECOND_MS, run: (signal) => logouts.sweep(signal) },
     { name: "last_access", everyMs: MINUTE_MS, run: () => accessLog.flush() },
     {
       name: "expire_pending",

@@ -55,7 +55,7 @@ const SPOOL = { totalBytes: 1_024 * MIB, timeoutMs: 10 * 60_000 };
 export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]> {
   const { db, clock } = base;
   const { live, limits, media } = parts;
-  const { authenticate, revoke, giveVerdict } = parts.access;
+  const { authenticate, logouts, giveVerdict } = parts.access;
   const { tenantOf } = live;
   const asking = { tenantOf, authenticate };
   const bodyIdleMs = base.overrides.bodyIdleMs ?? BODY_IDLE_MS;
@@ -77,7 +77,7 @@ export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]
       ...infoRoutes({ ...asking, info: media.info }),
       ...localCopyRoutes({ ...asking, localCopy: media.localCopy }),
       ...purgeRoutes({ ...asking, purge: media.purge }),
-      ...logoutRoutes({ ...asking, revoke }),
+      ...logoutRoutes({ ...asking, logouts }),
       ...(giveVerdict ? edgeRoutes({ tenantOf, giveVerdict }) : []),
     ]),
     ...limitOpenRoutes(limits, [

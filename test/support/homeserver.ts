@@ -7,6 +7,8 @@ export interface Account {
   device_id?: string;
   is_guest?: boolean;
   admin?: boolean;
+  /** It may do nothing but log out. */
+  locked?: boolean;
 }
 
 /** A homeserver of somebody else's: it speaks real HTTP on loopback, and a test can make it refuse, stall or go down. */
@@ -19,6 +21,8 @@ export interface FakeHomeserver {
   answer: { status: number; body: unknown; headers?: Record<string, string> } | undefined;
   /** Milliseconds that whoami waits before it answers. The token is looked up before the wait. */
   delayMs: number;
+  /** Awaited when what was asked is done and the answer is about to leave. */
+  beforeAnswer: ((path: string) => Promise<void>) | undefined;
   close(): Promise<void>;
 }
 
@@ -35,6 +39,7 @@ export async function startHomeserver(accounts: Record<string, Account>): Promis
     asked: [],
     answer: undefined,
     delayMs: 0,
+    beforeAnswer: undefined,
     close: () =>
       new Promise((resolve) => {
         server.closeAllConnections();
@@ -50,6 +55,7 @@ export async function startHomeserver(accounts: Record<string, Account>): Promis
     const account = known.get(token);
     const { status, body, headers } = homeserver.answer ?? answerFor(url, token, account);
     if (homeserver.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, homeserver.delayMs));
+    await homeserver.beforeAnswer?.(url.pathname);
     response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
   }
 
@@ -58,6 +64,10 @@ export async function startHomeserver(accounts: Record<string, Account>): Promis
       return { status: 200, body: { versions: ["v1.10"], unstable_features: { "org.example": true } }, headers: {} };
     }
     if (!account) return refused("M_UNKNOWN_TOKEN", "Unrecognised access token", 401);
+    if (account.locked && !url.pathname.includes("/logout")) {
+      const { status, body, headers } = refused("M_USER_LOCKED", "This account has been locked", 401);
+      return { status, body: { ...body, soft_logout: true }, headers };
+    }
     if (url.pathname.endsWith("/whoami")) {
       const { user_id, device_id, is_guest } = account;
       return { status: 200, body: { user_id, device_id, is_guest }, headers: {} };

@@ -1,8 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { MatrixError } from "../../../shared/matrix_error.ts";
 import { jsonAnswer } from "../../../shared/respond.ts";
-import { hashToken } from "../../pipelines/authenticate/judge_token.ts";
-import type { Revoke } from "../../pipelines/authenticate/revoke.ts";
+import type { LogoutRequest, Logouts } from "../../pipelines/authenticate/logout.ts";
 import { type Authenticate, credentialsOf } from "../authenticate.ts";
 import type { Route } from "../server.ts";
 import type { Tenant } from "../tenant.ts";
@@ -12,7 +11,7 @@ import { writeAnswer } from "../write.ts";
 export interface LogoutRouteParts {
   readonly tenantOf: (request: FastifyRequest) => Tenant;
   readonly authenticate: Authenticate;
-  readonly revoke: Revoke;
+  readonly logouts: Logouts;
 }
 
 /**
@@ -30,33 +29,25 @@ export function logoutRoutes(parts: LogoutRouteParts): Route[] {
 
   function logout(all: boolean): Route["handle"] {
     return async (request, reply) => {
+      const { clientAddress } = request.context;
       const tenant = parts.tenantOf(request);
-      const userId = await userIdOf(request, tenant);
+      const whose = await askWhose(request, tenant);
       const credentials = credentialsOf(request);
       if (!credentials) throw new MatrixError("M_MISSING_TOKEN", "Cannot answer without an access token");
-      const tokenHash = hashToken(credentials.token);
-      try {
-        await tenant.logout(credentials, all, request.context.clientAddress);
-      } catch (error) {
-        if (isRefused(error, 401)) await parts.revoke.token(tokenHash);
-        throw error;
-      }
-      await parts.revoke.token(tokenHash);
-      if (all && userId !== undefined) await parts.revoke.user(userId);
+      await parts.logouts.logout({
+        ...{ serverName: tenant.serverName, credentials, all, whose },
+        endSessions: () => tenant.logout(credentials, all, clientAddress),
+      });
       writeAnswer(reply, jsonAnswer({}));
     };
   }
 
-  async function userIdOf(request: FastifyRequest, tenant: Tenant): Promise<string | undefined> {
+  async function askWhose(request: FastifyRequest, tenant: Tenant): Promise<LogoutRequest["whose"]> {
     try {
-      return (await parts.authenticate.user(request, tenant, "user_or_guest")).subject.userId;
+      return { userId: (await parts.authenticate.user(request, tenant, "user_or_guest")).subject.userId };
     } catch (error) {
-      if (isRefused(error, 401) || isRefused(error, 403)) return undefined;
+      if (error instanceof MatrixError && (error.status === 401 || error.status === 403)) return { refusal: error };
       throw error;
     }
   }
-}
-
-function isRefused(error: unknown, status: number): boolean {
-  return error instanceof MatrixError && error.status === status;
 }

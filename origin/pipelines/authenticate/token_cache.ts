@@ -69,12 +69,23 @@ export class TokenCache {
 
   /** Forgets every entry of this token (by its hash) and marks it for judgements under way. */
   revokeToken(tokenHash: string): void {
-    this.#revoke(tokenHash, (entry) => entry.tokenHash === tokenHash);
+    this.revoke([tokenHash], []);
   }
 
   /** Forgets every entry of this user and marks the user for judgements under way. */
   revokeUser(userId: string): void {
-    this.#revoke(userId, (entry) => entry.identity.userId === userId);
+    this.revoke([], [userId]);
+  }
+
+  /** The same, for many tokens and users at once. */
+  revoke(tokenHashes: readonly string[], userIds: readonly string[]): void {
+    const names = new Set([...tokenHashes, ...userIds]);
+    if (names.size === 0) return;
+    this.#turn += 1;
+    for (const name of names) this.#revoked.set(name, this.#turn);
+    for (const [key, { identity, tokenHash }] of this.#entries.entries()) {
+      if (names.has(tokenHash) || names.has(identity.userId)) this.#entries.delete(key);
+    }
   }
 
   /** Forgets everything, and marks every token for judgements under way: a revocation may have been missed. */
@@ -82,12 +93,6 @@ export class TokenCache {
     this.#turn += 1;
     this.#clearedAt = this.#turn;
     this.#entries.clear();
-  }
-
-  #revoke(name: string, hit: (entry: { identity: JudgedIdentity; tokenHash: string }) => boolean): void {
-    this.#turn += 1;
-    this.#revoked.set(name, this.#turn);
-    for (const [key, entry] of this.#entries.entries()) if (hit(entry)) this.#entries.delete(key);
   }
 
   #revokedSince(name: string, begun: number): boolean {

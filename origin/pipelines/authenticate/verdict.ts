@@ -111,7 +111,7 @@ export function makeVerdict(parts: VerdictParts): GiveVerdict {
     const settled = await settleVerdict(parts.db, verdict, parts.clock());
     if (settled === "void") return "void";
     // Looked at after it was noted: a change of the configuration from now on finds it, one before is seen here.
-    if (settled === "surplus" || !parts.isInForce(domain)) return "memory";
+    if (settled !== "settled" || !parts.isInForce(domain)) return "memory";
     return await write(note.key, makeLive(domain, identity, expiresAt));
   }
 

@@ -40,9 +40,10 @@ export interface TakenVerdict {
 
 /**
  * What became of a verdict that was noted: it may be written; it may not, for the token, the user or the terms were revoked
- * since, or it was noted too long ago (`void`); or there are enough on this token, and the note is taken back (`surplus`).
+ * since, or it was noted too long ago (`void`); or the note is taken back, for there are enough on this token (`surplus`), or a
+ * logout that concerns it is not finished (`ending`).
  */
-export type Settled = "settled" | "void" | "surplus";
+export type Settled = "settled" | "void" | "surplus" | "ending";
 
 /** As many verdicts on one token of one user may lie in the bucket: for as many hosts and names of a device that it is asked with. */
 const MAX_PER_TOKEN = 20;
@@ -76,11 +77,14 @@ export async function settleVerdict(db: Database, verdict: SettledVerdict, now: 
   const { key, generation, incarnation, userId, deviceId, terms, expiresAt } = verdict;
   return await db.transaction(async (tx) => {
     await lockUser(tx, userId);
-    const noted = await tx.query<{ others: number }>(
+    const noted = await tx.query<{ others: number; ending: boolean }>(
       `SELECT (
          SELECT count(*) FROM edge_verdicts o
          WHERE o.token_hash = v.token_hash AND o.user_id = $4 AND o.key <> v.key AND o.expires_at > $6
-       ) AS others
+       ) AS others, EXISTS (
+         SELECT FROM logouts l
+         WHERE l.token_hash = v.token_hash OR l.user_id = $4 OR (l.of_server AND l.server_name = v.server_name)
+       ) AS ending
        FROM edge_verdicts v
        WHERE key = $1 AND incarnation = $2 AND NOT EXISTS (
          SELECT FROM edge_revocations r
@@ -88,11 +92,11 @@ export async function settleVerdict(db: Database, verdict: SettledVerdict, now: 
        )`,
       [key, incarnation, generation, userId, deviceId ?? null, now],
     );
-    const others = noted.rows[0]?.others;
-    if (others === undefined) return "void";
-    if (others >= MAX_PER_TOKEN) {
+    const found = noted.rows[0];
+    if (found === undefined) return "void";
+    if (found.ending || found.others >= MAX_PER_TOKEN) {
       await takeBackVerdict(tx, verdict);
-      return "surplus";
+      return found.ending ? "ending" : "surplus";
     }
     const settled = await tx.query(
       `UPDATE edge_verdicts
@@ -130,6 +134,14 @@ export async function takeVerdictsByUser(
     `DELETE FROM edge_verdicts WHERE user_id = $1 AND ($2::text IS NULL OR device_id = $2) ${TAKEN}`,
     [userId, deviceId ?? null],
   );
+  return rows;
+}
+
+/** Takes every verdict on a token of this server, also those that are still under way. */
+export async function takeVerdictsByServer(tx: Queryable, serverName: string): Promise<TakenVerdict[]> {
+  const { rows } = await tx.query<TakenVerdict>(`DELETE FROM edge_verdicts WHERE server_name = $1 ${TAKEN}`, [
+    serverName,
+  ]);
   return rows;
 }
 
