@@ -7,6 +7,7 @@ import { makeJudgeToken } from "./pipelines/authenticate/judge_token.ts";
 import { type Logouts, makeLogouts } from "./pipelines/authenticate/logout.ts";
 import { makeRevoke } from "./pipelines/authenticate/revoke.ts";
 import { TokenCache } from "./pipelines/authenticate/token_cache.ts";
+import { TokenLines } from "./pipelines/authenticate/token_lines.ts";
 import { type GiveVerdict, makeVerdict } from "./pipelines/authenticate/verdict.ts";
 import { makeVoidOtherTerms } from "./pipelines/authenticate/void_other_terms.ts";
 import type { Limits } from "./pipelines/limits/limits.ts";
@@ -19,6 +20,8 @@ import { noteVerdict, takeBackVerdict } from "./stores/db/verdicts.ts";
 export interface Access {
   readonly authenticate: Authenticate;
   readonly logouts: Logouts;
+  /** In which homeservers are asked with tokens. */
+  readonly lines: TokenLines;
   /** What the edge asks; without an edge there is none. */
   readonly giveVerdict: GiveVerdict | undefined;
   /** Forgets what is remembered, and voids what the edge remembers under other terms, after a change of the configuration. */
@@ -36,8 +39,9 @@ const UNSETTLED_MS = 60_000;
 export async function makeAccess(base: Base, edge: Edge | undefined, live: Live, limits: Limits): Promise<Access> {
   const { clock, db, log, metrics, closers } = base;
   const cache = new TokenCache(clock);
+  const lines = new TokenLines({ clock, checkFailures: (address) => limits.checkFailures(address) });
   const judgeToken = makeJudgeToken({
-    ...{ clock, cache, metrics },
+    ...{ clock, cache, metrics, lines },
     note: (names, { serverName, terms }) =>
       noteVerdict(db, { ...names, serverName, terms, expiresAt: clock() + UNSETTLED_MS }),
     takeBack: (note) => takeBackVerdict(db, note),
@@ -63,7 +67,8 @@ export async function makeAccess(base: Base, edge: Edge | undefined, live: Live,
   const isAdmin = (userId: string) => live.now.admins.has(userId);
   return {
     authenticate: limitAuthenticate(limits, makeAuthenticate({ judgeToken, sharedSecret, isAdmin })),
-    logouts: makeLogouts({ db, clock, log, revoke }),
+    logouts: makeLogouts({ db, clock, log, revoke, lines }),
+    lines,
     giveVerdict:
       edge &&
       limitVerdict(

@@ -8,6 +8,7 @@ import { type Imager, makeImager } from "./imaging/imager.ts";
 import { type Dns, makeDns } from "./net/dns.ts";
 import { makeAddressGuard } from "./net/ip_ranges.ts";
 import { makeSafeFetch, type SafeFetch } from "./net/safe_fetch.ts";
+import { QUESTIONS_AT_ONCE } from "./pipelines/authenticate/token_lines.ts";
 import type { FindDatastore } from "./pipelines/domain.ts";
 import { type Clock, systemClock } from "./platform/clock.ts";
 import { type MakeId, randomMediaId } from "./platform/ids.ts";
@@ -61,11 +62,15 @@ export interface Base {
   readonly findDatastore: FindDatastore;
   readonly dns: Dns;
   readonly safeFetch: SafeFetch;
+  /** The way to the homeservers of the configuration: nothing else takes its connections. */
+  readonly homeserverFetch: SafeFetch;
   readonly imager: Imager;
   readonly cache: Cache;
 }
 
 const DNS_MS = 5_000;
+/** Enough for both lines of questions about tokens (`token_lines.ts`), and some for what is asked without a token. */
+const HOMESERVER_CONNECTIONS = 2 * QUESTIONS_AT_ONCE + 16;
 const USER_AGENT = "mxcdn";
 const THUMBNAIL_QUEUE = 500;
 const DECODE_MS = 15_000;
@@ -82,13 +87,16 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   closers.push(() => datastores.close());
 
   const dns = makeDns({ timeoutMs: DNS_MS });
-  const safeFetch = makeSafeFetch({
+  const wayOut = {
     allows: makeAddressGuard(config.federation),
-    addresses: (hostname) => dns.addresses(hostname),
+    addresses: (hostname: string) => dns.addresses(hostname),
     userAgent: USER_AGENT,
     ...(overrides.outboundCa === undefined ? {} : { ca: overrides.outboundCa }),
-  });
+  };
+  const safeFetch = makeSafeFetch(wayOut);
   closers.push(() => safeFetch.close());
+  const homeserverFetch = makeSafeFetch({ ...wayOut, connectionsPerHost: HOMESERVER_CONNECTIONS });
+  closers.push(() => homeserverFetch.close());
 
   const imager = makeImager({
     processes: decoders(config.thumbnails.numWorkers),
@@ -105,7 +113,7 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   closers.push(() => cache.close());
 
   return {
-    ...{ config, overrides, closers, clock, log, db, datastores, dns, safeFetch, imager, cache },
+    ...{ config, overrides, closers, clock, log, db, datastores, dns, safeFetch, homeserverFetch, imager, cache },
     metrics: makeMetrics({ ofProcess: config.metrics.enabled }),
     makeMediaId: overrides.makeMediaId ?? randomMediaId,
     makeTemporaryId: () => randomBytes(12).toString("hex"),

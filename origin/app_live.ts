@@ -38,7 +38,7 @@ const ESTIMATE_MS = 10 * 60_000;
 
 /** Makes the tenants of the configuration, and remakes them when it changes. */
 export async function makeLive(base: Base): Promise<Live> {
-  const { clock, db, log, safeFetch, datastores } = base;
+  const { clock, db, log, homeserverFetch, datastores } = base;
   const estimateBytes = makeEstimate<ReadonlyMap<string, number>>({
     ...{ clock, ttlMs: ESTIMATE_MS, fallback: new Map() },
     ask: () => bytesByDatastore(db),
@@ -47,7 +47,7 @@ export async function makeLive(base: Base): Promise<Live> {
   const read = async (config: Config) => {
     const identities = await loadIdentities(config);
     datastores.follow(config);
-    return readCurrent(config, { clock, safeFetch, datastores, estimateBytes, identities });
+    return readCurrent(config, { clock, safeFetch: homeserverFetch, datastores, estimateBytes, identities });
   };
   let now = await read(base.config);
   return {

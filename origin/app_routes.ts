@@ -6,7 +6,7 @@ import type { Federation } from "./app_federation.ts";
 import type { Live } from "./app_live.ts";
 import type { MediaWork } from "./app_media.ts";
 import { makeAuthenticateServer } from "./http/authenticate_server.ts";
-import { limitOpenRoutes, limitRoutes, limitServers } from "./http/limit.ts";
+import { limitOpenRoutes, limitServers } from "./http/limit.ts";
 import { configRoutes } from "./http/routes/config.ts";
 import { createRoutes } from "./http/routes/create.ts";
 import { edgeRoutes } from "./http/routes/edge.ts";
@@ -60,29 +60,30 @@ export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]
   const asking = { tenantOf, authenticate };
   const bodyIdleMs = base.overrides.bodyIdleMs ?? BODY_IDLE_MS;
   return [
-    ...limitRoutes(limits, [
-      ...uploadRoutes({ ...asking, upload: media.upload, bodyIdleMs }),
-      ...createRoutes({ ...asking, create: media.create, bodyIdleMs }),
-      ...uploadAsyncRoutes({ ...asking, complete: media.complete, bodyIdleMs }),
-      ...mediaRoutes({
-        ...asking,
-        download: media.download,
-        thumbnail: media.thumbnail,
-        limits,
-        publicationWaitMs: publicationWaitMs(base),
-      }),
-      ...listFederationRoutes(base, parts),
-      ...configRoutes(asking),
-      ...usageRoutes({ ...asking, usageOf: (userId) => findUsage(db, userId) }),
-      ...infoRoutes({ ...asking, info: media.info }),
-      ...localCopyRoutes({ ...asking, localCopy: media.localCopy }),
-      ...purgeRoutes({ ...asking, purge: media.purge }),
-      ...logoutRoutes({ ...asking, logouts }),
-      ...(giveVerdict ? edgeRoutes({ tenantOf, giveVerdict }) : []),
-    ]),
+    ...uploadRoutes({ ...asking, upload: media.upload, bodyIdleMs }),
+    ...createRoutes({ ...asking, create: media.create, bodyIdleMs }),
+    ...uploadAsyncRoutes({ ...asking, complete: media.complete, bodyIdleMs }),
+    ...mediaRoutes({
+      ...asking,
+      download: media.download,
+      thumbnail: media.thumbnail,
+      limits,
+      publicationWaitMs: publicationWaitMs(base),
+    }),
+    ...listFederationRoutes(base, parts),
+    ...configRoutes(asking),
+    ...usageRoutes({ ...asking, usageOf: (userId) => findUsage(db, userId) }),
+    ...infoRoutes({ ...asking, info: media.info }),
+    ...localCopyRoutes({ ...asking, localCopy: media.localCopy }),
+    ...purgeRoutes({ ...asking, purge: media.purge }),
+    ...logoutRoutes({ ...asking, logouts }),
+    ...(giveVerdict ? edgeRoutes({ tenantOf, giveVerdict }) : []),
     ...limitOpenRoutes(limits, [
       ...identiconRoutes({ tenantOf }),
-      ...versionsRoutes({ tenantOf, clientVersions: makeClientVersions({ clock, ttlMs: VERSIONS_MS }) }),
+      ...versionsRoutes({
+        tenantOf,
+        clientVersions: makeClientVersions({ clock, ttlMs: VERSIONS_MS, lines: parts.access.lines }),
+      }),
       ...versionRoutes(await readBuild()),
     ]),
     ...(parts.edge ? edgeDomainRoutes({ tenantOf }) : []),

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { MatrixError } from "../../shared/matrix_error.ts";
 import type { GiveVerdict } from "../pipelines/authenticate/verdict.ts";
 import type { Subject } from "../pipelines/domain.ts";
 import type { Charge, Limits } from "../pipelines/limits/limits.ts";
@@ -8,19 +9,14 @@ import type { AuthenticateServer } from "./authenticate_server.ts";
 import type { Route } from "./server.ts";
 
 /**
- * Where requests are counted (`pipelines/limits`). Each is counted against its address as it comes in, which holds back those
- * who guess tokens; once it has shown who it is from, it is counted there and no longer against the address, which many may share.
+ * Where requests are counted (`pipelines/limits`): each once, against who has sent it. One that says who it is from and cannot
+ * show it counts against its address, which holds back those who guess tokens; nobody else answers for that, since many may share
+ * an address.
  */
-
-/** Routes whose requests are counted as they come in. Those who authenticate are counted further by {@link limitAuthenticate}. */
-export function limitRoutes(limits: Limits, routes: readonly Route[]): Route[] {
-  return before(routes, (request) => limits.admit(request.context.clientAddress));
-}
 
 /** Routes that authenticate nobody: counted against the address, in all and by path. */
 export function limitOpenRoutes(limits: Limits, routes: readonly Route[]): Route[] {
   return before(routes, async (request) => {
-    await limits.admit(request.context.clientAddress);
     await limits.checkRequest(countedAs(request, { kind: "anonymous" }), whatIsAsked(request));
   });
 }
@@ -29,43 +25,52 @@ export function limitOpenRoutes(limits: Limits, routes: readonly Route[]): Route
 export function limitAuthenticate(limits: Limits, authenticate: Authenticate): Authenticate {
   return {
     async user(request, domain, audience) {
-      const user = await authenticate.user(request, domain, audience);
-      await count(request, user.subject);
+      const { clientAddress } = request.context;
+      const user = await countingFailures(limits, clientAddress, authenticate.user(request, domain, audience));
+      await limits.checkRequest(countedAs(request, user.subject), whatIsAsked(request));
       return user;
     },
     async optional(request, domain) {
       const subject = await authenticate.optional(request, domain);
-      await count(request, subject);
+      await limits.checkRequest(countedAs(request, subject), whatIsAsked(request));
       return subject;
     },
   };
-
-  async function count(request: FastifyRequest, subject: Subject): Promise<void> {
-    const vouched = subject.kind === "user" ? limits.vouch(request.context.clientAddress) : undefined;
-    await Promise.all([vouched, limits.checkRequest(countedAs(request, subject), whatIsAsked(request))]);
-  }
 }
 
 /** Authentication of other servers that counts the request against the one it turned out to be from. */
 export function limitServers(limits: Limits, authenticateServer: AuthenticateServer): AuthenticateServer {
   return async (request) => {
-    const server = await authenticateServer(request);
-    const { serverName } = server;
-    await Promise.all([
-      limits.vouch(request.context.clientAddress),
-      limits.checkRequest({ kind: "server", serverName }, whatIsAsked(request)),
-    ]);
+    const { clientAddress } = request.context;
+    await limits.checkFailures(clientAddress);
+    const server = await countingFailures(limits, clientAddress, authenticateServer(request));
+    await limits.checkRequest({ kind: "server", serverName: server.serverName }, whatIsAsked(request));
     return server;
   };
 }
 
-/** Verdicts for the edge: a good one vouches for the address. The user is counted when the edge comes for more. */
+/** Verdicts for the edge. Who is judged good is counted when the edge comes for more. */
 export function limitVerdict(limits: Limits, giveVerdict: GiveVerdict): GiveVerdict {
-  return async (domain, credentials, from) => {
-    const given = await giveVerdict(domain, credentials, from);
-    await limits.vouch(from.clientAddress);
-    return given;
-  };
+  return (domain, credentials, from) =>
+    countingFailures(limits, from.clientAddress, giveVerdict(domain, credentials, from));
+}
+
+/**
+ * What `authenticating` finds; that it is refused counts against the address. A token that the homeserver knows to have been
+ * somebody's (`soft_logout`) is no guess: whole crowds come with one that has expired a moment ago.
+ */
+async function countingFailures<T>(
+  limits: Limits,
+  address: string | undefined,
+  authenticating: Promise<T>,
+): Promise<T> {
+  try {
+    return await authenticating;
+  } catch (error) {
+    const isGuess = error instanceof MatrixError && error.status === 401 && error.extra.soft_logout !== true;
+    if (isGuess) await limits.countFailure(address);
+    throw error;
+  }
 }
 
 /** As whom a request is counted. Repository administrators are exempt: they could as well change the limits. */

@@ -110,7 +110,7 @@ describe("limits, by a clock of their own", () => {
     await refusal(limits.checkRequest({ kind: "server", serverName: "A" }, "/one"));
   });
 
-  test("whatever the path, there is an end to it: for a user and a server, and for an address as it comes in", async () => {
+  test("whatever the path, there is an end to it: for a user, a server and an address", async () => {
     const { limits } = start({ overall: { requestsPerSecond: 1, burst: 30 } });
     let path = 0;
     for (const who of [user(), { kind: "server", serverName: "a" } as const]) {
@@ -118,9 +118,10 @@ describe("limits, by a clock of their own", () => {
       const { extra } = await refusal(limits.checkRequest(who, `/${path++}`));
       assert.equal(extra.limit, "rateLimit.overall.requestsPerSecond");
     }
-    assert.equal(await passes(50, () => limits.admit("192.0.2.1")), 30);
-    assert.equal(await passes(50, () => limits.admit("2001:db8::1")), 30);
-    await refusal(limits.admit("2001:db8::2"));
+    const anonymous = (address: string) => limits.checkRequest({ kind: "address", address }, `/${path++}`);
+    assert.equal(await passes(50, () => anonymous("192.0.2.1")), 30);
+    assert.equal(await passes(50, () => anonymous("2001:db8::1")), 30);
+    await refusal(anonymous("2001:db8::2"));
   });
 
   test("a refused request counts nowhere", async () => {
@@ -130,13 +131,17 @@ describe("limits, by a clock of their own", () => {
     assert.equal(await passes(100, () => limits.checkRequest(user(), `/${path++}`)), 2);
   });
 
-  test("an address that vouches is never used up by those who have shown who they are", async () => {
-    const { limits } = start({ overall: { requestsPerSecond: 1, burst: 5 } });
-    for (let times = 0; times < 100; times += 1) {
-      await limits.admit("192.0.2.1");
-      await limits.vouch("192.0.2.1");
-    }
-    assert.equal(await passes(20, () => limits.admit("192.0.2.1")), 5);
+  test("an address answers for what has failed there, and can be asked beforehand whether one more may", async () => {
+    const { limits, stage } = start({ overall: { requestsPerSecond: 1, burst: 5 } });
+    for (let times = 0; times < 100; times += 1) await limits.checkFailures("192.0.2.1");
+    assert.equal(await passes(20, () => limits.countFailure("192.0.2.1")), 5);
+    const { extra, retryAfterMs } = await refusal(limits.checkFailures("192.0.2.1"));
+    assert.deepEqual([extra.limit, extra.limit_subject], ["rateLimit.overall.requestsPerSecond", "address 192.0.2.1"]);
+    await refusal(limits.checkRequest({ kind: "address", address: "192.0.2.1" }, "/path"));
+    await limits.checkRequest(user(), "/path");
+    stage.now += retryAfterMs ?? 0;
+    await limits.checkFailures("192.0.2.1");
+    assert.equal(await passes(20, () => limits.countFailure("192.0.2.1")), 1);
   });
 
   test("the exempt are not limited at all", async () => {
@@ -160,7 +165,7 @@ describe("limits, by a clock of their own", () => {
     const bytes = { capacityBytes: 0, drainBytesPerMinute: 0, overflowLimitBytes: 0 };
     const { limits } = start({ ...none, overall: none, buckets: { downloads: bytes, remoteFetches: bytes } });
     assert.equal(await passes(2000, () => limits.checkRequest(user(), "/path")), 2000);
-    assert.equal(await passes(2000, () => limits.admit("192.0.2.1")), 2000);
+    assert.equal(await passes(2000, () => limits.countFailure("192.0.2.1")), 2000);
     for (let times = 0; times < 5; times += 1) await limits.chargeFetch(user(), "example.org", 1e12);
   });
 

@@ -3,6 +3,7 @@ import { before, beforeEach, describe, test } from "node:test";
 import { makeJudgeToken, type TokenDomain } from "../../origin/pipelines/authenticate/judge_token.ts";
 import { makeRevoke } from "../../origin/pipelines/authenticate/revoke.ts";
 import { type Identity, TokenCache } from "../../origin/pipelines/authenticate/token_cache.ts";
+import { TokenLines } from "../../origin/pipelines/authenticate/token_lines.ts";
 import { makeVerdict, type VerdictParts } from "../../origin/pipelines/authenticate/verdict.ts";
 import type { Database } from "../../origin/stores/db/database.ts";
 import { noteVerdict, takeBackVerdict } from "../../origin/stores/db/verdicts.ts";
@@ -36,6 +37,7 @@ for (const kind of databaseKinds()) {
       let asked = 0;
       const judgeToken = makeJudgeToken({
         ...{ clock, cache, metrics: { tokenJudged: () => undefined } },
+        lines: new TokenLines({ clock, checkFailures: async () => undefined }),
         note: (names, { serverName, terms }) =>
           noteVerdict(db, { ...names, serverName, terms, expiresAt: NOW + 60_000 }),
         takeBack: (note) => takeBackVerdict(db, note),

@@ -35,7 +35,7 @@ export function logoutRoutes(parts: LogoutRouteParts): Route[] {
       const credentials = credentialsOf(request);
       if (!credentials) throw new MatrixError("M_MISSING_TOKEN", "Cannot answer without an access token");
       await parts.logouts.logout({
-        ...{ serverName: tenant.serverName, credentials, all, whose },
+        ...{ serverName: tenant.serverName, credentials, all, whose, clientAddress },
         endSessions: () => tenant.logout(credentials, all, clientAddress),
       });
       writeAnswer(reply, jsonAnswer({}));

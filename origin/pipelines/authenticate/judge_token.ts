@@ -7,6 +7,7 @@ import { SingleFlight } from "../../platform/single_flight.ts";
 import type { VerdictNote } from "../../stores/db/verdicts.ts";
 import { type ApplicationService, judgeApplicationService } from "./application_service.ts";
 import type { Identity, JudgedIdentity, TokenCache, TokenNames } from "./token_cache.ts";
+import type { TokenLines } from "./token_lines.ts";
 
 /** What judging tokens needs to know of a domain. */
 export interface TokenDomain {
@@ -33,6 +34,8 @@ export interface JudgeTokenParts {
   readonly clock: Clock;
   readonly cache: TokenCache;
   readonly metrics: Pick<Metrics, "tokenJudged">;
+  /** In which the homeserver is asked. */
+  readonly lines: Pick<TokenLines, "judge">;
   /** Notes the names in the database, before anybody is asked. */
   readonly note: (names: TokenNames, domain: TokenDomain) => Promise<VerdictNote>;
   /** Takes back what was noted, because it came to nothing. */
@@ -92,24 +95,25 @@ export function makeJudgeToken(parts: JudgeTokenParts): JudgeToken {
   async function ask(
     domain: TokenDomain,
     credentials: Credentials,
-    context: TokenContext,
+    { clientAddress, fenced }: TokenContext,
     names: TokenNames,
   ): Promise<JudgedIdentity> {
-    const note = context.fenced ? await parts.note(names, domain) : undefined;
-    const askedMs = parts.clock();
-    try {
-      const found = await identify(domain, credentials, context);
-      return { ...found, note, expiresAt: askedMs + domain.tokenTtlMs };
-    } catch (error) {
-      // Whoever tries tokens leaves no trace. What can't be taken back now expires soon.
-      if (note) await parts.takeBack(note).catch(() => undefined);
-      throw error;
-    }
-  }
-
-  async function identify(domain: TokenDomain, credentials: Credentials, context: TokenContext): Promise<Identity> {
     const service = judgeApplicationService(domain.applicationServices, credentials, domain.serverName);
     parts.metrics.tokenJudged(service ? "application_service" : "homeserver");
-    return service ?? (await domain.whoami(credentials, context.clientAddress));
+    if (service) return await noted(async () => service);
+    const asker = { serverName: domain.serverName, tokenHash: names.tokenHash, clientAddress };
+    return await parts.lines.judge(asker, () => noted(() => domain.whoami(credentials, clientAddress)));
+
+    async function noted(identify: () => Promise<Identity>): Promise<JudgedIdentity> {
+      const note = fenced ? await parts.note(names, domain) : undefined;
+      const askedMs = parts.clock();
+      try {
+        return { ...(await identify()), note, expiresAt: askedMs + domain.tokenTtlMs };
+      } catch (error) {
+        // Whoever tries tokens leaves no trace. What can't be taken back now expires soon.
+        if (note) await parts.takeBack(note).catch(() => undefined);
+        throw error;
+      }
+    }
   }
 }

@@ -17,6 +17,7 @@ function makeBench() {
     clock: () => 1_000,
     cache,
     metrics: { tokenJudged: () => undefined },
+    lines: { judge: (_asker, question) => question() },
     note: async ({ key }) => ({ key, generation: 7, incarnation: 6 }),
     takeBack: async ({ generation }) => void takenBack.push(generation),
   });

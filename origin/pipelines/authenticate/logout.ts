@@ -17,6 +17,7 @@ import {
 } from "../../stores/db/logouts.ts";
 import { hashToken } from "./judge_token.ts";
 import type { Revocation, Revoke } from "./revoke.ts";
+import type { TokenLines } from "./token_lines.ts";
 
 /** A session, or all sessions of its user, that are to end. */
 export interface LogoutRequest {
@@ -26,6 +27,7 @@ export interface LogoutRequest {
   readonly all: boolean;
   /** Whose token it is, or how the homeserver refused to say. */
   readonly whose: { readonly userId: string } | { readonly refusal: MatrixError };
+  readonly clientAddress: string | undefined;
   /** Asks the homeserver to end them. Throws what the client must get. */
   readonly endSessions: () => Promise<void>;
 }
@@ -36,6 +38,8 @@ export interface LogoutParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly revoke: Revoke;
+  /** In which the homeserver is asked. */
+  readonly lines: Pick<TokenLines, "ask">;
 }
 
 /** Ends sessions so that no verdict on them outlives them: see {@link makeLogouts}. */
@@ -63,7 +67,7 @@ const MAX_UNFINISHED = 10_000;
  *
  * If the homeserver refuses, the verdicts are void all the same: whoever comes next is judged anew.
  */
-export function makeLogouts({ db, clock, log, revoke }: LogoutParts): Logouts {
+export function makeLogouts({ db, clock, log, revoke, lines }: LogoutParts): Logouts {
   /** Whose sessions end. Where nobody knows, though the homeserver may let them end, those of everybody on the server count as ended. */
   async function scopeOf({ serverName, credentials, all, whose }: LogoutRequest): Promise<LogoutScope> {
     const tokenHash = hashToken(credentials.token);
@@ -91,7 +95,7 @@ export function makeLogouts({ db, clock, log, revoke }: LogoutParts): Logouts {
         ids = await noteLogout(tx, scope, clock() + UNANSWERED_MS);
       });
       const told = outcomeOf(revoke.deliver(keys));
-      const error = await outcomeOf(request.endSessions());
+      const error = await outcomeOf(lines.ask({ ...request, ...scope }, request.endSessions));
       revoke.forget(revocationOf([scope]));
       if (error !== undefined && !isAnswer(error)) throw error;
       if (error !== undefined && !isUnknownToken(error)) {

@@ -22,10 +22,10 @@ export interface Charge {
  * Errors: 429 `M_LIMIT_EXCEEDED` that says which limit it was, whose, and until when: see `refuse.ts`.
  */
 export interface Limits {
-  /** Counts a request against its address before anything is done for it, whoever sent it. */
-  admit(address: string | undefined): Promise<void>;
-  /** Takes back what {@link Limits.admit} counted: the request has shown who it is from, and is counted there. */
-  vouch(address: string | undefined): Promise<void>;
+  /** Counts a request that has not shown who it is from, as it said it would, against its address. */
+  countFailure(address: string | undefined): Promise<void>;
+  /** Looks whether {@link Limits.countFailure} would still let one pass, and counts nothing: before what is costly is done for it. */
+  checkFailures(address: string | undefined): Promise<void>;
   /** Counts a request for `what` (a path): against who sent it for this one thing, and in all. */
   checkRequest(who: Counted, what: string): Promise<void>;
   /** Charges bytes that are about to be sent to somebody. */
@@ -52,20 +52,19 @@ export function makeLimits(parts: LimitsParts): Limits {
   const refuse = makeRefuse(parts);
 
   return {
-    async admit(address) {
+    async countFailure(address) {
       const subject = nameOf({ kind: "address", address });
       await claim(subject, [overall(subject)]);
     },
-    async vouch(address) {
+    async checkFailures(address) {
       const subject = nameOf({ kind: "address", address });
       const counted = overall(subject);
-      if (counted) await buckets.correct(subject, { ...counted.pour, amount: -1 });
+      await claim(subject, [counted && { ...counted, pour: { ...counted.pour, ...withRoomForOne(counted.limit) } }]);
     },
     async checkRequest(who, what) {
       if (isExempt(who)) return;
       const subject = nameOf(who);
-      // An address was counted in all when the request came in.
-      await claim(subject, [perPath(subject, what), who.kind === "address" ? undefined : overall(subject)]);
+      await claim(subject, [perPath(subject, what), overall(subject)]);
     },
     async chargeDownload(who, bytes) {
       return isExempt(who) ? NOTHING : await charge("downloads", nameOf(who), bytes);
@@ -117,6 +116,11 @@ export function makeLimits(parts: LimitsParts): Limits {
     const limit = overallLimit(settings());
     return limit && { limit, pour: { key: `all:${subject}`, size: limit.size, amount: 1 } };
   }
+}
+
+/** Nothing, where one would still fit in. */
+function withRoomForOne({ size }: Limit): Pick<Pour, "size" | "amount"> {
+  return { size: { ...size, full: size.full - 1, brim: size.brim - 1 }, amount: 0 };
 }
 
 function isExempt(who: Counted): boolean {

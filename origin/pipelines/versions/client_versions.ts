@@ -2,7 +2,8 @@ import { LRUCache } from "lru-cache";
 import type { Credentials } from "../../../shared/access_token.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
-import { tokenNames } from "../authenticate/judge_token.ts";
+import { hashToken, tokenNames } from "../authenticate/judge_token.ts";
+import type { TokenLines } from "../authenticate/token_lines.ts";
 
 /** What a server supports (Client-Server API, "API Versions"). */
 export interface SupportedVersions {
@@ -25,6 +26,8 @@ export interface ClientVersionsParts {
   readonly clock: Clock;
   /** How long an answer of the homeserver is remembered, in milliseconds. */
   readonly ttlMs: number;
+  /** In which the homeserver is asked with a token. */
+  readonly lines: Pick<TokenLines, "ask">;
 }
 
 /** What clients are told of the versions: see {@link makeClientVersions}. */
@@ -46,7 +49,7 @@ const OURS = { "org.matrix.msc3916.stable": true, "fi.mau.msc2246": true, "org.m
  * The versions that a homeserver supports, with media as this service has it: so clients use authenticated media although the
  * homeserver itself may be too old for it. Remembered for a short time per homeserver and token, outages never.
  */
-export function makeClientVersions({ clock, ttlMs }: ClientVersionsParts): ClientVersions {
+export function makeClientVersions({ clock, ttlMs, lines }: ClientVersionsParts): ClientVersions {
   const remembered = new LRUCache<string, { readonly versions: SupportedVersions; readonly askedMs: number }>({
     max: MAX_REMEMBERED,
   });
@@ -59,7 +62,11 @@ export function makeClientVersions({ clock, ttlMs }: ClientVersionsParts): Clien
     if (known && clock() - known.askedMs < ttlMs) return known.versions;
     return await asking.run(key, async () => {
       const askedMs = clock();
-      const versions = withOurs(await domain.versions(credentials, clientAddress));
+      const question = () => domain.versions(credentials, clientAddress);
+      const told = credentials
+        ? await lines.ask({ serverName, tokenHash: hashToken(credentials.token), clientAddress }, question)
+        : await question();
+      const versions = withOurs(told);
       remembered.set(key, { versions, askedMs });
       return versions;
     });
