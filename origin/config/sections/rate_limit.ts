@@ -47,6 +47,6 @@ export const rateLimitSchema = z
   .prefault({})
   .meta({
     description:
-      "How much one user, one server of the federation, or one address without a name may ask for. All of an IPv6 /64 is one address. Counted by all processes together where there is Redis. Repository administrators are not limited.",
+      "How much one user, one server of the federation, or one address without a name may ask for. All of an IPv6 /64 is one address; requests that bring no good token where one is needed count against theirs. Counted by all processes together where there is Redis. Repository administrators are not limited.",
     live: true,
   });
