@@ -29,6 +29,7 @@ export interface FairQueueOptions {
 }
 
 interface Waiter {
+  readonly name: string;
   readonly claims: ReadonlyMap<string, Claim>;
   readonly start: (claim: Claim) => void;
   readonly refuse: () => void;
@@ -44,6 +45,8 @@ interface Waiter {
 export class FairQueue {
   readonly #options: FairQueueOptions;
   readonly #line = new Set<Waiter>();
+  /** The same, by the name that stands in the line. */
+  readonly #waiting = new Map<string, Set<Waiter>>();
   /** Places by the name of the share that has them. */
   readonly #taken = new Map<string, number>();
   #free: number;
@@ -93,7 +96,7 @@ export class FairQueue {
 
   #advance(): void {
     for (let next = this.#next(); next; next = this.#next()) {
-      this.#line.delete(next);
+      this.#withdraw(next);
       const claim = this.#grant(next.claims);
       if (claim) next.start(claim);
     }
@@ -134,9 +137,11 @@ export class FairQueue {
   }
 
   #wait(claims: Waiter["claims"]): Promise<Claim> {
-    if (this.#line.size >= this.#options.waiting) this.#makeRoom(claims);
+    const name = claims.keys().next().value ?? "";
+    if (this.#line.size >= this.#options.waiting) this.#makeRoom(name);
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
+        name,
         claims,
         start: (claim) => {
           clearTimeout(timer);
@@ -144,24 +149,30 @@ export class FairQueue {
         },
         refuse: () => {
           clearTimeout(timer);
-          this.#line.delete(waiter);
+          this.#withdraw(waiter);
           reject(this.#options.refuse());
         },
       };
       const timer = setTimeout(waiter.refuse, this.#options.waitMs);
       this.#line.add(waiter);
+      const others = this.#waiting.get(name);
+      if (others) others.add(waiter);
+      else this.#waiting.set(name, new Set([waiter]));
     });
   }
 
   /** Takes the last of whoever has most in the line out of it. Throws where the newcomer would have as many. */
-  #makeRoom(newcomer: Waiter["claims"]): void {
-    const groups = Map.groupBy(this.#line, ({ claims }) => nameOf(claims));
-    const most = [...groups.values()].reduce((one, other) => (other.length > one.length ? other : one), []);
-    if (most.length <= (groups.get(nameOf(newcomer))?.length ?? 0) + 1) throw this.#options.refuse();
-    most.at(-1)?.refuse();
+  #makeRoom(newcomer: string): void {
+    let most: ReadonlySet<Waiter> = new Set();
+    for (const waiters of this.#waiting.values()) if (waiters.size > most.size) most = waiters;
+    if (most.size <= (this.#waiting.get(newcomer)?.size ?? 0) + 1) throw this.#options.refuse();
+    [...most].at(-1)?.refuse();
   }
-}
 
-function nameOf(claims: Waiter["claims"]): string | undefined {
-  return claims.keys().next().value;
+  #withdraw(waiter: Waiter): void {
+    this.#line.delete(waiter);
+    const others = this.#waiting.get(waiter.name);
+    others?.delete(waiter);
+    if (others?.size === 0) this.#waiting.delete(waiter.name);
+  }
 }
