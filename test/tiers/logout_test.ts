@@ -30,19 +30,27 @@ describe("a logout that fails half-way", () => {
     return (await db.query("SELECT id FROM logouts WHERE token_hash = $1", [hashToken(token)])).rows.length;
   };
 
-  for (const tier of TIERS) {
-    test(`because the bucket is away ends every device, once it is back (by way of the ${tier})`, async () => {
-      const { phone, laptop } = await stage.meet(`bucket_${tier}`);
-      stage.bucketWire.cut();
-      const out = stage.logout(tier, phone, "all");
-      await until(() => !stage.homeserver.accounts.has(laptop), "the homeserver has ended the sessions");
-      stage.bucketWire.mend();
-      await out;
-      await until(async () => (await stage.get("edge", laptop)).status !== 200, "the edge has been told");
+  test("because the bucket is away is 503, and ends every device as soon as it is back", async () => {
+    const [one, other] = await Promise.all(TIERS.map((tier) => stage.meet(`bucket_${tier}`)));
+    assert.ok(one && other);
+    stage.bucketWire.cut();
+    const outs = await Promise.all([
+      stage.logout("origin", one.phone, "all"),
+      stage.logout("edge", other.phone, "all"),
+    ]);
+    for (const out of outs) {
+      assert.deepEqual([out.status, jsonOf(out).errcode], [503, "M_UNKNOWN"]);
+      assert.ok(Number(out.headers["retry-after"]) > 0);
+    }
+    stage.bucketWire.mend();
+    for (const { phone, laptop } of [one, other]) {
+      await until(async () => (await stage.get("edge", laptop)).status === 401, "the job has told the edge");
       await stage.assertOut(phone, laptop);
       assert.equal(await unfinished(phone), 0);
-    });
+    }
+  });
 
+  for (const tier of TIERS) {
     test(`because the homeserver never answers ends every device that it has ended (by way of the ${tier})`, async () => {
       const { phone, laptop } = await stage.meet(`silent_${tier}`);
       stage.homeserver.beforeAnswer = (path) => (isLogout(path) ? NEVER : Promise.resolve());
