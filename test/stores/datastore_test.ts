@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
@@ -106,6 +106,20 @@ for (const [name, make] of Object.entries(KINDS)) {
       await store.put(location, file, SIGNAL);
       await store.put(location, file, SIGNAL);
       assert.equal(String(await read(await store.open({ location, size: 5 }, undefined, SIGNAL))), "twice");
+    });
+
+    test("a body in memory is put as one from a file is, twice too", async () => {
+      const bytes = randomBytes(10_000);
+      const body = { bytes, size: bytes.byteLength, sha256: createHash("sha256").update(bytes).digest("hex") };
+      const location = store.locationFor(body.sha256, 4_000_000);
+      await store.put(location, body, SIGNAL);
+      await store.put(location, body, SIGNAL);
+      assert.ok(
+        bytes.equals(
+          (await read(await store.open({ location, size: body.size }, undefined, SIGNAL))) ?? Buffer.alloc(0),
+        ),
+      );
+      await store.remove(location);
     });
 
     test("puts of the same place at once leave it whole", async () => {
@@ -251,6 +265,38 @@ describe("a folder as a datastore", () => {
       await assert.rejects(store.open({ location, size: 6 }, undefined, SIGNAL), /not a location/, location);
       await assert.rejects(store.put(location, file, SIGNAL), /not a location/, location);
       await assert.rejects(store.remove(location), /not a location/, location);
+    }
+  });
+
+  test("reads what lies in folders of matrix-media-repo's layout, and lists it", async (t) => {
+    const folder = await testFolder(t);
+    const store = makeFileDatastore({ id: "file", folder });
+    await mkdir(join(folder, "ab", "cd"), { recursive: true });
+    await writeFile(join(folder, "ab", "cd", "efgh"), "theirs");
+    const ours = await put(store, Buffer.from("ours"));
+    const theirs = { location: "ab/cd/efgh", size: 6 };
+    assert.equal(String(await read(await store.open(theirs, undefined, SIGNAL))), "theirs");
+    assert.deepEqual(
+      (await all(store)).map(({ location }) => location).sort(),
+      [theirs.location, ours.location].sort(),
+    );
+  });
+
+  test("puts an object although somebody has removed its folder since the last", async (t) => {
+    const folder = await testFolder(t);
+    const store = makeFileDatastore({ id: "file", folder });
+    for (const from of ["memory", "file"]) {
+      const bytes = Buffer.from(`from ${from}`);
+      const sha256 = createHash("sha256").update(from).digest("hex");
+      const body = from === "file" ? await stage(store, bytes) : { bytes, size: bytes.byteLength, sha256 };
+      const [first, second] = [store.locationFor(sha256, 1), store.locationFor(sha256, 2)];
+      await store.put(first, body, SIGNAL);
+      await rm(join(folder, first.slice(0, 2)), { recursive: true });
+      await store.put(second, body, SIGNAL);
+      assert.equal(
+        String(await read(await store.open({ location: second, size: body.size }, undefined, SIGNAL))),
+        `from ${from}`,
+      );
     }
   });
 

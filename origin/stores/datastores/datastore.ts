@@ -8,6 +8,16 @@ export interface StagedFile {
   readonly sha256: string;
 }
 
+/** A small body that was received whole and is held in memory, waiting to be stored. */
+export interface HeldBody {
+  readonly bytes: Uint8Array;
+  readonly size: number;
+  readonly sha256: string;
+}
+
+/** A body that was received whole, wherever it waits. */
+export type StagedBody = StagedFile | HeldBody;
+
 /** An object as the database knows it: where it lies, and how many bytes it must have. */
 export interface KnownObject {
   readonly location: string;
@@ -40,10 +50,10 @@ export interface Datastore {
   /** Where a body of this hash and incarnation is put. Never the same for two incarnations. */
   locationFor(sha256: string, generation: number): string;
   /**
-   * Stores a file; durable when it resolves. Doing it twice is no error. The staged file stays where it is, and may share its
+   * Stores a body; durable when it resolves. Doing it twice is no error. A staged file stays where it is, and may share its
    * bytes with the object: it may be removed, but not written to.
    */
-  put(location: string, file: StagedFile, signal: AbortSignal): Promise<void>;
+  put(location: string, body: StagedBody, signal: AbortSignal): Promise<void>;
   /** Whether an object is there, with the size that it must have. Costs little: nothing of it is read. */
   has(object: KnownObject, signal: AbortSignal): Promise<boolean>;
   /**

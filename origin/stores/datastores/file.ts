@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import {
   copyFile,
@@ -12,16 +13,20 @@ import {
   stat,
   writeFile,
 } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { ByteSlice } from "../../../shared/byte_range.ts";
-import type { Datastore, KnownObject, ListedObject, StagedFile } from "./datastore.ts";
+import type { Datastore, KnownObject, ListedObject, StagedBody } from "./datastore.ts";
 import { type DatastoreMark, MARKS, markName, markText, parseMark } from "./datastore_mark.ts";
+import { DurableFolders, flush } from "./durable_folders.ts";
 import { fileStream } from "./file_stream.ts";
 import { objectName } from "./object_name.ts";
 import { cannotRead, cannotStore, telling } from "./store_trouble.ts";
 
-/** Two folders of two characters each, then the rest of the name: matrix-media-repo's layout, which stays readable. */
-const LOCATION = /^[A-Za-z0-9_-]{2}\/[A-Za-z0-9_-]{2}\/[A-Za-z0-9_-]{1,200}$/;
+/**
+ * A folder of two characters, then the rest of the name: 256 folders, whose names are soon on the disk for good, so that an upload
+ * flushes one. Two such folders are matrix-media-repo's layout, which stays readable.
+ */
+const LOCATION = /^[A-Za-z0-9_-]{2}\/([A-Za-z0-9_-]{2}\/)?[A-Za-z0-9_-]{3,200}$/;
 const FOLDER = /^[A-Za-z0-9_-]{2}$/;
 const STAGING = ".staging";
 
@@ -35,25 +40,30 @@ class FileDatastore implements Datastore {
   readonly kind = "file";
   readonly stagingFolder: string;
   readonly #folder: string;
+  readonly #folders: DurableFolders;
 
   constructor(options: { readonly id: string; readonly folder: string }) {
     this.id = options.id;
     this.#folder = resolve(options.folder);
     this.stagingFolder = join(this.#folder, STAGING);
+    this.#folders = new DurableFolders(this.#folder);
   }
 
   locationFor(sha256: string, generation: number): string {
     const name = objectName(sha256, generation);
-    return `${name.slice(0, 2)}/${name.slice(2, 4)}/${name.slice(4)}`;
+    return `${name.slice(0, 2)}/${name.slice(2)}`;
   }
 
-  async put(location: string, file: StagedFile, signal: AbortSignal): Promise<void> {
+  async put(location: string, body: StagedBody, signal: AbortSignal): Promise<void> {
     const path = this.localPath(location);
     await telling(cannotStore, signal, async () => {
-      const made = await mkdir(dirname(path), { recursive: true });
-      await flush(file.path);
-      if (!(await linked(file.path, path))) await this.#copy(file.path, path);
-      await this.#flushFolders(dirname(path), made);
+      await this.#place(body, path).catch(async (error: NodeJS.ErrnoException) => {
+        if (error.code !== "ENOENT") throw error;
+        // Somebody has removed the folder since.
+        this.#folders.forget(dirname(path));
+        await this.#place(body, path);
+      });
+      await this.#folders.flush(dirname(path));
     });
   }
 
@@ -83,19 +93,19 @@ class FileDatastore implements Datastore {
     for await (const first of entries(this.#folder)) {
       if (!FOLDER.test(first)) continue;
       for await (const second of entries(join(this.#folder, first))) {
-        for await (const rest of entries(join(this.#folder, first, second))) {
-          const object = await this.#describe(`${first}/${second}/${rest}`);
-          if (object) yield object;
-        }
+        if (!FOLDER.test(second)) yield* this.#describe(`${first}/${second}`);
+        else
+          for await (const rest of entries(join(this.#folder, first, second)))
+            yield* this.#describe(`${first}/${second}/${rest}`);
       }
     }
   }
 
   async mark(databaseId: string): Promise<void> {
     const path = join(this.#folder, markName(databaseId));
-    const made = await mkdir(dirname(path), { recursive: true });
+    await this.#folders.make(dirname(path));
     await writeFile(path, markText(databaseId), { flag: "wx", flush: true }).catch(unlessPresent);
-    await this.#flushFolders(dirname(path), made);
+    await this.#folders.flush(dirname(path));
   }
 
   async marks(): Promise<DatastoreMark[]> {
@@ -115,30 +125,40 @@ class FileDatastore implements Datastore {
 
   async close(): Promise<void> {}
 
-  /**
-   * Flushes a folder and those that lead to it, because the name of each lies in the one above; also those that we have not
-   * `made`: whoever did a moment ago may not have flushed them yet.
-   */
-  async #flushFolders(folder: string, made: string | undefined): Promise<void> {
-    const above = dirname(made !== undefined && made.length < this.#folder.length ? made : this.#folder);
-    for (let at = folder; at !== above; at = dirname(at)) await flush(at);
-    // We may be kept from reading what is above our own.
-    await flush(above).catch(unlessForbidden);
+  async #place(body: StagedBody, path: string): Promise<void> {
+    await this.#folders.make(dirname(path));
+    if ("bytes" in body) return await this.#write(path, body.bytes);
+    await flush(body.path);
+    if (!(await linked(body.path, path))) await this.#copy(body.path, path);
   }
 
-  async #describe(location: string): Promise<ListedObject | undefined> {
-    if (!LOCATION.test(location)) return undefined;
+  /** No row names the place yet, so nobody reads it before it is whole. One that was put there before is written anew, aside. */
+  async #write(path: string, bytes: Uint8Array): Promise<void> {
+    const written = await writeFlushed(path, bytes).catch(unlessPresent);
+    if (!written) await this.#aside(path, (aside) => writeFlushed(aside, bytes));
+  }
+
+  /** Nothing, where it is not an object. */
+  async *#describe(location: string): AsyncGenerator<ListedObject> {
+    if (!LOCATION.test(location)) return;
     const found = await stat(join(this.#folder, location)).catch(undefinedIfAbsent);
-    return found?.isFile() ? { location, size: found.size, modifiedMs: Math.floor(found.mtimeMs) } : undefined;
+    if (found?.isFile()) yield { location, size: found.size, modifiedMs: Math.floor(found.mtimeMs) };
   }
 
-  /** For a staged file on another filesystem: copied aside, so that the object appears whole or not at all. */
+  /** For a staged file on another filesystem. */
   async #copy(from: string, to: string): Promise<void> {
-    const aside = join(this.stagingFolder, `${basename(from)}.copy`);
-    await mkdir(this.stagingFolder, { recursive: true });
-    try {
+    await this.#aside(to, async (aside) => {
       await copyFile(from, aside, constants.COPYFILE_FICLONE);
       await flush(aside);
+    });
+  }
+
+  /** Written beside its place and then renamed, so that the object appears whole or not at all. */
+  async #aside(to: string, write: (path: string) => Promise<unknown>): Promise<void> {
+    const aside = join(this.stagingFolder, `${randomUUID()}.copy`);
+    await mkdir(this.stagingFolder, { recursive: true });
+    try {
+      await write(aside);
       await rename(aside, to);
     } finally {
       await rm(aside, { force: true });
@@ -168,14 +188,10 @@ async function linked(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Brings a file's data, or a folder's names, to the disk. */
-async function flush(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+/** Writes a new file and brings its bytes to the disk; true, for whoever asks whether it was. */
+async function writeFlushed(path: string, bytes: Uint8Array): Promise<true> {
+  await writeFile(path, bytes, { flag: "wx", flush: true });
+  return true;
 }
 
 async function* entries(folder: string): AsyncGenerator<string> {
@@ -191,8 +207,4 @@ function undefinedIfAbsent(error: NodeJS.ErrnoException): undefined {
 
 function unlessPresent(error: NodeJS.ErrnoException): void {
   if (error.code !== "EEXIST") throw error;
-}
-
-function unlessForbidden(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EACCES") throw error;
 }

@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { DeleteObjectCommand, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 import type { ByteSlice } from "../../../shared/byte_range.ts";
 import { within } from "../../platform/within.ts";
@@ -12,7 +13,7 @@ import { bucketPlace, makeS3Client, type S3ClientOptions } from "../s3/s3_client
 import { isAbsent } from "../s3/s3_errors.ts";
 import { Seats } from "../s3/seats.ts";
 import { removeUnfinished } from "../s3/unfinished.ts";
-import type { Datastore, KnownObject, ListedObject, StagedFile } from "./datastore.ts";
+import type { Datastore, KnownObject, ListedObject, StagedBody } from "./datastore.ts";
 import { type DatastoreMark, MARKS, markName, markText, parseMark } from "./datastore_mark.ts";
 import { objectName, parseObjectName } from "./object_name.ts";
 import { cannotRead, cannotStore, telling } from "./store_trouble.ts";
@@ -88,11 +89,11 @@ class S3Datastore implements Datastore {
     return length === 0 ? name : `${name.slice(0, length)}/${name.slice(length)}`;
   }
 
-  async put(location: string, file: StagedFile, signal: AbortSignal): Promise<void> {
+  async put(location: string, body: StagedBody, signal: AbortSignal): Promise<void> {
     const { bucketName: bucket, storageClass, multipartUploads } = this.#options;
-    const open = async () => createReadStream(file.path, { highWaterMark: READ_BYTES });
+    const open = async () => bytesOf(body);
     const inParts = multipartUploads !== false;
-    const object = { bucket, key: location, size: file.size, open, storageClass, inParts };
+    const object = { bucket, key: location, size: body.size, open, storageClass, inParts };
     const { silenceMs } = this.#patience;
     await telling(cannotStore, signal, () =>
       putObject(this.#client, object, { signal, parts: this.#parts, silenceMs }),
@@ -153,4 +154,9 @@ class S3Datastore implements Datastore {
     this.#reading.destroy();
     this.#client.destroy();
   }
+}
+
+function bytesOf(body: StagedBody): Readable {
+  if ("path" in body) return createReadStream(body.path, { highWaterMark: READ_BYTES });
+  return Readable.from([body.bytes], { objectMode: false });
 }

@@ -56,6 +56,23 @@ export async function findBlob(db: Queryable, sha256: string): Promise<Blob | un
 }
 
 /**
+ * The row of a body, as by {@link findBlob}, and the generation that a new incarnation of it may have, for whoever may have to
+ * store it: asked together, because every upload asks for both.
+ */
+export async function findBlobOrGeneration(
+  db: Queryable,
+  sha256: string,
+): Promise<{ readonly blob: Blob | undefined; readonly generation: number }> {
+  const { rows } = await db.query<BlobRow & { next: number }>(
+    `SELECT nextval('generations') AS next, b.* FROM (VALUES ($1)) AS asked (hash)
+     LEFT JOIN (SELECT ${COLUMNS} FROM blobs) b ON b.sha256 = asked.hash`,
+    [sha256],
+  );
+  const row = rows[0] as BlobRow & { next: number };
+  return { blob: row.sha256 === null ? undefined : fromRow(row), generation: row.next };
+}
+
+/**
  * Makes sure that a body stays: whatever was going to remove it does not, and nothing can until `tx` ends, which should
  * write a row that points at it. `undefined`: it is not there (any more); store it, then {@link insertBlob}.
  */

@@ -94,6 +94,24 @@ export async function insertMedia(tx: Queryable, media: NewMedia): Promise<Media
 }
 
 /**
+ * Gives out an id and records the media under it, whose body was claimed in `tx`. False when the id was ever given out before:
+ * draw another. Nobody can have deleted a media of this name, so that its generation may be drawn with the row.
+ */
+export async function insertUnderNewId(tx: Queryable, media: NewMedia): Promise<boolean> {
+  const { serverName, mediaId, sha256, contentType, uploadName, userId, createdAt, frozen } = media;
+  const { rowCount } = await tx.query(
+    `WITH reserved AS (
+       INSERT INTO media_ids_used (server_name, media_id, created_at) VALUES ($1, $2, $7)
+       ON CONFLICT DO NOTHING RETURNING server_name, media_id)
+     INSERT INTO media (server_name, media_id, sha256, content_type, upload_name, user_id, created_at, frozen,
+       last_access_day, generation)
+     SELECT server_name, media_id, $3, $4, $5, $6, $7, $8, $9, nextval('generations') FROM reserved`,
+    [serverName, mediaId, sha256, contentType, uploadName, userId, createdAt, frozen, Math.floor(createdAt / DAY_MS)],
+  );
+  return rowCount === 1;
+}
+
+/**
  * Deletes a media with its thumbnails, and dooms the bodies that nothing else points at. Returns what the edge must be
  * told, or `undefined` when there is no such media.
  */
