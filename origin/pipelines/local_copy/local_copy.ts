@@ -4,7 +4,7 @@ import type { Clock } from "../../platform/clock.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import { claimBlob } from "../../stores/db/blobs.ts";
 import type { Database } from "../../stores/db/database.ts";
-import { insertMedia } from "../../stores/db/media.ts";
+import { insertUnderNewId } from "../../stores/db/media.ts";
 import type { Domain, Subject } from "../domain.ts";
 import type { FindVisible, MediaAccess } from "../download/find_servable.ts";
 import { notFound } from "../download/not_found.ts";
@@ -40,16 +40,11 @@ export function makeLocalCopy(parts: LocalCopyParts): LocalCopy {
     return await parts.db.transaction(async (tx) => {
       if (!(await claimBlob(tx, blob.sha256))) throw notFound();
       const now = parts.clock();
-      const copy = await drawMediaId(tx, domain.serverName, parts.makeMediaId, now);
-      await insertMedia(tx, {
-        ...copy,
-        sha256: blob.sha256,
-        contentType,
-        uploadName,
-        userId,
-        createdAt: now,
-        frozen: domain.freezeNewMedia,
-      });
+      const { sha256 } = blob;
+      const media = { sha256, contentType, uploadName, userId, createdAt: now, frozen: domain.freezeNewMedia };
+      const copy = await drawMediaId(domain.serverName, parts.makeMediaId, (drawn) =>
+        insertUnderNewId(tx, { ...drawn, ...media }),
+      );
       await parts.quotas.requireWithin(tx, domain, userId);
       return copy;
     });

@@ -49,7 +49,7 @@ export function makeGenerate(parts: GenerateParts): MakeThumbnail {
       if (rendered.kind === "original_fits") return await recordOriginal(media, spec, rendered.type);
       parts.metrics.thumbnailMade(spec.method, rendered.animated);
       return await parts.storeOnce(
-        { path: output, size: rendered.size, sha256: rendered.sha256, dispose: async () => {} },
+        { path: output, size: rendered.size, sha256: rendered.sha256 },
         {
           datastore: async () => datastore,
           signal,

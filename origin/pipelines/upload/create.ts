@@ -3,6 +3,7 @@ import type { Mxc } from "../../../shared/mxc.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { Database, Queryable } from "../../stores/db/database.ts";
+import { reserveMediaId } from "../../stores/db/media_ids.ts";
 import { countPendingUploads, insertPendingUpload } from "../../stores/db/pending_uploads.ts";
 import { lockUser } from "../../stores/db/user_lock.ts";
 import type { Domain } from "../domain.ts";
@@ -42,7 +43,7 @@ export function makeCreateUpload(parts: CreateUploadParts): CreateUpload {
     return await db.transaction(async (tx) => {
       const now = clock();
       if (maxPending > 0) await requireRoom(tx, userId, maxPending, now);
-      const mxc = await drawMediaId(tx, domain.serverName, parts.makeMediaId, now);
+      const mxc = await drawMediaId(domain.serverName, parts.makeMediaId, (drawn) => reserveMediaId(tx, drawn, now));
       const expiresAt = now + domain.uploads.maxAgeSeconds * 1000;
       await insertPendingUpload(tx, { ...mxc, userId, createdAt: now, expiresAt });
       return { mxc, expiresAt };

@@ -8,7 +8,7 @@ import type { NewMedia } from "../../stores/db/media.ts";
 import type { Domain } from "../domain.ts";
 import type { Quotas } from "../limits/quota.ts";
 import { admit, requireEnough } from "./admit.ts";
-import { type Ingested, ingest } from "./ingest.ts";
+import { type Ingested, ingest, MemoryShare } from "./ingest.ts";
 import type { StoreOnce } from "./store_once.ts";
 
 /** A file that a user sends us. */
@@ -35,6 +35,9 @@ export interface ReceiveParts {
  */
 const STORE_MS = 150_000;
 
+/** Memory for all small bodies that arrive at the same time, in bytes: for a hundred or so. */
+const SMALL_BODIES_BYTES = 32 * 1024 * 1024;
+
 /** Takes the bytes of an upload in: see {@link makeReceive}. `record` writes the rows that point at them. */
 export type Receive = <T>(
   request: UploadRequest,
@@ -47,6 +50,7 @@ export type Receive = <T>(
  * is left of one that fails.
  */
 export function makeReceive(parts: ReceiveParts): Receive {
+  const memory = new MemoryShare(SMALL_BODIES_BYTES);
   return async function receive(request, record) {
     const { domain, userId, declaredBytes, signal } = request;
     admit(domain.uploads, declaredBytes);
@@ -57,6 +61,7 @@ export function makeReceive(parts: ReceiveParts): Receive {
       makeId: parts.makeTemporaryId,
       maxBytes: domain.uploads.maxBytes,
       declaredBytes,
+      memory,
       signal,
     });
     try {

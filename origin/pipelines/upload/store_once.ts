@@ -1,12 +1,10 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
-import type { Datastore } from "../../stores/datastores/datastore.ts";
+import type { Datastore, StagedBody } from "../../stores/datastores/datastore.ts";
 import { cannotStore, telling } from "../../stores/datastores/store_trouble.ts";
-import { type Blob, claimBlob, findBlob, insertBlob } from "../../stores/db/blobs.ts";
+import { type Blob, claimBlob, findBlobOrGeneration, insertBlob } from "../../stores/db/blobs.ts";
 import type { Database, Queryable } from "../../stores/db/database.ts";
-import { nextGeneration } from "../../stores/db/generations.ts";
 import type { FindDatastore } from "../domain.ts";
-import type { Ingested } from "./ingest.ts";
 
 /** What {@link makeStoreOnce} needs. */
 export interface StoreOnceParts {
@@ -18,7 +16,7 @@ export interface StoreOnceParts {
 
 /** Stores a body once: see {@link makeStoreOnce}. */
 export type StoreOnce = <T>(
-  body: Ingested,
+  body: StagedBody,
   options: {
     readonly datastore: () => Promise<Datastore>;
     readonly signal: AbortSignal;
@@ -41,12 +39,12 @@ export function makeStoreOnce(parts: StoreOnceParts): StoreOnce {
   const { db, clock, log } = parts;
 
   return async function storeOnce(body, { datastore, signal, record }) {
-    const known = await findBlob(db, body.sha256);
+    const { blob: known, generation } = await findBlobOrGeneration(db, body.sha256);
     const isLost = known !== undefined && !(await isThere(known, signal));
     const claimed = known && !isLost ? await claim(body.sha256, record) : undefined;
     if (claimed) return claimed.value;
 
-    const mine = await putObject(body, await datastore(), signal);
+    const mine = await putObject(body, generation, await datastore(), signal);
     try {
       return await db.transaction(
         async (tx) => await record(tx, await insertBlob(tx, mine, isLost ? known : undefined)),
@@ -75,8 +73,12 @@ export function makeStoreOnce(parts: StoreOnceParts): StoreOnce {
     });
   }
 
-  async function putObject(body: Ingested, datastore: Datastore, signal: AbortSignal): Promise<Blob> {
-    const generation = await nextGeneration(db);
+  async function putObject(
+    body: StagedBody,
+    generation: number,
+    datastore: Datastore,
+    signal: AbortSignal,
+  ): Promise<Blob> {
     const location = datastore.locationFor(body.sha256, generation);
     await datastore.put(location, body, signal);
     const { sha256, size } = body;

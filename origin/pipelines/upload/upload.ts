@@ -1,7 +1,7 @@
 import type { Mxc } from "../../../shared/mxc.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { MakeId } from "../../platform/ids.ts";
-import { insertMedia } from "../../stores/db/media.ts";
+import { insertUnderNewId } from "../../stores/db/media.ts";
 import { drawMediaId } from "./draw_media_id.ts";
 import { type Receive, type UploadRequest, uploadedMedia } from "./receive.ts";
 
@@ -23,9 +23,10 @@ export function makeUpload({ clock, makeMediaId, receive }: UploadParts): Upload
   return async function upload(request) {
     return await receive(request, async (tx, received) => {
       const now = clock();
-      const mxc = await drawMediaId(tx, request.domain.serverName, makeMediaId, now);
-      await insertMedia(tx, uploadedMedia(mxc, request, received, now));
-      return mxc;
+      const { serverName } = request.domain;
+      return await drawMediaId(serverName, makeMediaId, (mxc) =>
+        insertUnderNewId(tx, uploadedMedia(mxc, request, received, now)),
+      );
     });
   };
 }
