@@ -1,3 +1,4 @@
+import * as z from "zod";
 import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
 import type { Live } from "./app_live.ts";
@@ -11,6 +12,7 @@ import { TokenLines } from "./pipelines/authenticate/token_lines.ts";
 import { type GiveVerdict, makeVerdict } from "./pipelines/authenticate/verdict.ts";
 import { makeVoidOtherTerms } from "./pipelines/authenticate/void_other_terms.ts";
 import type { Limits } from "./pipelines/limits/limits.ts";
+import { type Channel, hear, jsonText } from "./stores/db/channel.ts";
 import { notify } from "./stores/db/notify.ts";
 import { noteVerdict, takeBackVerdict } from "./stores/db/verdicts.ts";
 
@@ -28,7 +30,13 @@ export interface Access {
   afterChange(): Promise<void>;
 }
 
-const REVOKED_CHANNEL = "mxcdn_revoked";
+/** Who is to be forgotten: a token by its hash, a user with all tokens, or everybody of a server. */
+const REVOKED: Channel<{ tokenHash: string } | { userId: string } | { serverName: string }> = {
+  name: "mxcdn_revoked",
+  news: jsonText(
+    z.union([z.object({ tokenHash: z.string() }), z.object({ userId: z.string() }), z.object({ serverName: z.string() })]),
+  ),
+};
 /** A client waits for it. */
 const VERDICT_WRITE_MS = 3_000;
 
@@ -49,13 +57,22 @@ export async function makeAccess(base: Base, edge: Edge | undefined, live: Live,
   const deliver = edge && ((keys: readonly string[]) => edge.outbox.deliver(keys));
   const revoke = makeRevoke({
     ...{ db, clock, cache, deliver },
-    tell: (tx, what) => notify(tx, REVOKED_CHANNEL, JSON.stringify(what)),
+    tell: (tx, what) => notify(tx, REVOKED.name, JSON.stringify(what)),
   });
   closers.push(
-    await db.listen(REVOKED_CHANNEL, {
-      onPayload: (payload) => forget(cache, payload),
-      onGap: () => cache.clear(),
-    }),
+    await hear(
+      db,
+      REVOKED,
+      {
+        onNews(who) {
+          if ("tokenHash" in who) cache.revokeToken(who.tokenHash);
+          else if ("userId" in who) cache.revokeUser(who.userId);
+          else cache.clear();
+        },
+        onGap: () => cache.clear(),
+      },
+      base,
+    ),
   );
 
   // While we start, the edge may not be there yet: the job tells it.
@@ -85,12 +102,4 @@ export async function makeAccess(base: Base, edge: Edge | undefined, live: Live,
       await voidOtherTerms([...live.now.tenants.values()]);
     },
   };
-}
-
-/** What another process has told us. */
-function forget(cache: TokenCache, payload: string): void {
-  const what = JSON.parse(payload) as { tokenHash?: string; userId?: string; serverName?: string };
-  if (what.tokenHash !== undefined) cache.revokeToken(what.tokenHash);
-  if (what.userId !== undefined) cache.revokeUser(what.userId);
-  if (what.serverName !== undefined) cache.clear();
 }

@@ -14,11 +14,12 @@ import { makeReceivePulled } from "./pipelines/download/pull_receive.ts";
 import { makePullRemote, type PullRemote } from "./pipelines/download/pull_remote.ts";
 import { makePullSlots } from "./pipelines/download/pull_slots.ts";
 import { makeStorePulled } from "./pipelines/download/pull_store.ts";
-import { makePullTurns } from "./pipelines/download/pull_turns.ts";
+import { makePullTurns, PULLED } from "./pipelines/download/pull_turns.ts";
 import type { Limits } from "./pipelines/limits/limits.ts";
 import type { StoreOnce } from "./pipelines/upload/store_once.ts";
 import type { Clock } from "./platform/clock.ts";
 import type { HintCache } from "./stores/cache/hint_cache.ts";
+import { hear } from "./stores/db/channel.ts";
 import { nextGeneration } from "./stores/db/generations.ts";
 
 /** The part of `app.ts` that speaks with other servers. */
@@ -46,7 +47,6 @@ export interface Pulling {
   close(): Promise<void>;
 }
 
-const PULLED_CHANNEL = "mxcdn_pulled";
 const KEYS_HINT_MS = 7 * 24 * 60 * 60_000;
 const WAITING_PULLS = 1_000;
 const SLOT_WAIT_MS = 30_000;
@@ -98,7 +98,6 @@ export async function makePulling(base: Base, parts: PullingParts): Promise<Pull
   const turns = makePullTurns({
     ...{ db, clock, log },
     holder: makeTemporaryId(),
-    channel: PULLED_CHANNEL,
     leaseMs: LEASE_MS,
     recheckMs: base.overrides.recheckMs ?? RECHECK_MS,
   });
@@ -112,13 +111,18 @@ export async function makePulling(base: Base, parts: PullingParts): Promise<Pull
     closing: closing.signal,
   });
   const pullRemote = makePullRemote({ clock, pullOnce, failures });
-  const unlisten = await db.listen(PULLED_CHANNEL, {
-    onPayload(payload) {
-      const news = turns.heard(payload);
-      if (news.failure) failures.note(news.uri, news.failure);
+  const unlisten = await hear(
+    db,
+    PULLED,
+    {
+      onNews(news) {
+        turns.heard(news);
+        if (news.failure) failures.note(news.uri, news.failure);
+      },
+      onGap: () => turns.lookAgain(),
     },
-    onGap: () => turns.lookAgain(),
-  });
+    base,
+  );
   return {
     pullRemote,
     async close() {

@@ -1,4 +1,5 @@
-import { formatMxc, type Mxc } from "../shared/mxc.ts";
+import * as z from "zod";
+import { formatMxc, type Mxc, parseMxc } from "../shared/mxc.ts";
 import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
 import { type Federation, makePulling } from "./app_federation.ts";
@@ -23,6 +24,7 @@ import { makeReceive } from "./pipelines/upload/receive.ts";
 import { makeStoreOnce } from "./pipelines/upload/store_once.ts";
 import { makeUpload, type Upload } from "./pipelines/upload/upload.ts";
 import { FreshCache } from "./platform/fresh_cache.ts";
+import { type Channel, hear } from "./stores/db/channel.ts";
 import type { Queryable } from "./stores/db/database.ts";
 import { findMedia, type Media } from "./stores/db/media.ts";
 import { notify } from "./stores/db/notify.ts";
@@ -53,8 +55,11 @@ export interface MediaWorkParts {
   readonly federation: Federation;
 }
 
-const CHANGED_CHANNEL = "mxcdn_changed";
-const UPLOADED_CHANNEL = "mxcdn_uploaded";
+const URI = z.string().refine((text) => parseMxc(text) !== undefined, "no mxc URI");
+/** Whose row is not what it was. */
+const CHANGED: Channel<string> = { name: "mxcdn_changed", news: URI };
+/** Whose bytes have come. */
+const UPLOADED: Channel<string> = { name: "mxcdn_uploaded", news: URI };
 /** As long as the edge believes what it has read. */
 const ROW_MS = 2_000;
 const MAX_ROWS = 10_000;
@@ -73,18 +78,13 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
   const storeOnce = makeStoreOnce({ db, clock, log, datastores });
   const quotas = makeQuotas(db);
   const receive = makeReceive({ makeTemporaryId, storeOnce, quotas });
-  const announce = (tx: Queryable, mxc: Mxc) => notify(tx, UPLOADED_CHANNEL, arrivalOf(mxc));
+  const announce = (tx: Queryable, mxc: Mxc) => notify(tx, UPLOADED.name, arrivalOf(mxc));
   const awaitPending = makeAwaitPending({
     ...{ db, clock, log },
     maxWaiting: overrides.maxWaiting ?? MAX_WAITING,
     recheckMs: overrides.recheckMs ?? RECHECK_MS,
   });
-  closers.push(
-    await db.listen(UPLOADED_CHANNEL, {
-      onPayload: (uri) => void awaitPending.arrived(uri),
-      onGap: () => void awaitPending.lookAgain(),
-    }),
-  );
+  closers.push(await hear(db, UPLOADED, { onNews: awaitPending.arrived, onGap: awaitPending.lookAgain }, base));
   const pulling = await makePulling(base, { limits, storeOnce, federationFetch: federation.federationFetch });
   closers.push(() => pulling.close());
   const { pullRemote } = pulling;
@@ -92,10 +92,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
   // Being looked for.
   const mediaRows = new FreshCache<Media>({ clock, ttlMs: ROW_MS, max: MAX_ROWS });
   closers.push(
-    await db.listen(CHANGED_CHANNEL, {
-      onPayload: (uri) => mediaRows.forget(uri),
-      onGap: () => mediaRows.clear(),
-    }),
+    await hear(db, CHANGED, { onNews: (uri) => mediaRows.forget(uri), onGap: () => mediaRows.clear() }, base),
   );
   const ignored = new Set(config.federation.ignoredHosts.map((name) => name.toLowerCase()));
   const isOurs = (serverName: string) => live.now.tenants.has(serverName);
@@ -137,7 +134,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
       ...{ db, clock, edge: edge?.outbox },
       async forget(mxc) {
         mediaRows.forget(formatMxc(mxc));
-        await notify(db, CHANGED_CHANNEL, formatMxc(mxc));
+        await notify(db, CHANGED.name, formatMxc(mxc));
       },
     }),
     accessLog,

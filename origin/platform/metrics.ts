@@ -19,6 +19,8 @@ export interface Metrics {
   tokenJudged(by: "cache" | "homeserver" | "application_service" | "shared_secret"): void;
   /** A request that was refused because of a limit, named by the key of the configuration. */
   limitReached(limit: string): void;
+  /** News of another process that could not be read. `channel`: one of our own. */
+  newsIgnored(channel: string): void;
   /** Changes that the edge must learn and has not been told yet. */
   outboxWaiting(count: number): void;
   /** The page that Prometheus reads. */
@@ -84,6 +86,12 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
     labelNames: ["limit"] as const,
     registers,
   });
+  const news = new Counter({
+    name: "media_news_ignored_total",
+    help: "Notifications that could not be read, by channel",
+    labelNames: ["channel"] as const,
+    registers,
+  });
   const outbox = new Gauge({
     name: "media_edge_outbox_waiting",
     help: "Changes the edge has not been told of yet",
@@ -101,6 +109,7 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
     mediaFetched: (outcome) => fetched.inc({ outcome }),
     tokenJudged: (by) => tokens.inc({ by }),
     limitReached: (limit) => limits.inc({ limit }),
+    newsIgnored: (channel) => news.inc({ channel }),
     outboxWaiting: (count) => outbox.set(count),
     page: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
     async requestsSeen() {

@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache";
+import * as z from "zod";
 import { isErrcode, MatrixError } from "../../../shared/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -13,6 +14,18 @@ export interface PullFailure {
   /** For how long nobody tries again. */
   readonly keepMs: number;
 }
+
+/** A year. */
+const LONGEST_KEPT_MS = 366 * 24 * 3_600_000;
+
+/** A {@link PullFailure} as another process tells it: its status is one that can be answered, and it is forgotten some day. */
+export const PULL_FAILURE: z.ZodType<PullFailure> = z.object({
+  asking: z.string(),
+  errcode: z.string(),
+  status: z.int().min(400).max(599),
+  message: z.string(),
+  keepMs: z.number().nonnegative().max(LONGEST_KEPT_MS),
+});
 
 /** Fetches that failed, so that nobody waits for the same again and again. */
 export interface PullFailures {

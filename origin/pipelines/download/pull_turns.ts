@@ -1,10 +1,12 @@
+import * as z from "zod";
 import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
 import { type Clock, pause } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
+import { type Channel, jsonText } from "../../stores/db/channel.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { notify } from "../../stores/db/notify.ts";
 import { endFetch, renewFetch, takeFetch } from "../../stores/db/remote_fetches.ts";
-import type { PullFailure } from "./pull_failures.ts";
+import { PULL_FAILURE, type PullFailure } from "./pull_failures.ts";
 
 /** What {@link makePullTurns} needs. Times in milliseconds. */
 export interface PullTurnParts {
@@ -13,8 +15,6 @@ export interface PullTurnParts {
   readonly log: Log;
   /** Names this process among all. */
   readonly holder: string;
-  /** On which the processes tell each other that a fetch is over. */
-  readonly channel: string;
   /** How long a turn is believed of a holder that says nothing any more. */
   readonly leaseMs: number;
   /** How often one who waits looks for himself, should the news be lost. */
@@ -34,7 +34,7 @@ export interface PullTurns {
   /** Listens for the end of a fetch by another process. Call it before `take`, so that no news is missed, and `stop` at the end. */
   listen(mxc: Mxc): PullNews;
   /** News of a fetch that has ended somewhere. */
-  heard(payload: string): { readonly uri: string; readonly failure: PullFailure | undefined };
+  heard(news: EndedFetch): void;
   /** News may have been lost: all who wait look again. */
   lookAgain(): void;
 }
@@ -46,10 +46,17 @@ export interface PullNews {
   stop(): void;
 }
 
-interface News {
+/** A fetch that has ended, well or with a failure. */
+export interface EndedFetch {
   readonly uri: string;
   readonly failure?: PullFailure | undefined;
 }
+
+/** On which the processes tell each other that a fetch is over. */
+export const PULLED: Channel<EndedFetch> = {
+  name: "mxcdn_pulled",
+  news: jsonText(z.object({ uri: z.string(), failure: PULL_FAILURE.optional() })),
+};
 
 /**
  * Lets one process of several fetch a media, by a row that its holder renews while it works: nobody holds a connection of the
@@ -72,10 +79,10 @@ export function makePullTurns(parts: PullTurnParts): PullTurns {
       return {
         async end(failure) {
           clearInterval(timer);
-          const news: News = { uri: formatMxc(mxc), failure };
+          const news: EndedFetch = { uri: formatMxc(mxc), failure };
           await db.transaction(async (tx) => {
             await endFetch(tx, mxc, holder);
-            await notify(tx, parts.channel, JSON.stringify(news));
+            await notify(tx, PULLED.name, JSON.stringify(news));
           });
         },
       };
@@ -99,10 +106,8 @@ export function makePullTurns(parts: PullTurnParts): PullTurns {
         },
       };
     },
-    heard(payload) {
-      const { uri, failure } = JSON.parse(payload) as News;
+    heard({ uri, failure }) {
       for (const hear of hearers.get(uri) ?? []) hear(failure);
-      return { uri, failure };
     },
     lookAgain() {
       for (const group of hearers.values()) for (const hear of group) hear(undefined);

@@ -17,7 +17,7 @@ export interface Queryable {
   ): Promise<{ rows: R[]; rowCount: number }>;
 }
 
-/** Who hears a channel. Neither function may throw. */
+/** Who hears a channel: see `hear`, which reads what comes. What either function throws is lost. */
 export interface Hearer {
   onPayload(payload: string): void;
   /**
@@ -106,7 +106,11 @@ export class PgDatabase implements Database {
   }
 
   async listen(channel: string, hearer: Hearer): Promise<() => Promise<void>> {
-    return await this.#options.listen(channel, hearer);
+    // Called from the driver, where whatever is thrown would end the process.
+    return await this.#options.listen(channel, {
+      onPayload: guarded((payload) => hearer.onPayload(payload)),
+      onGap: guarded(() => hearer.onGap()),
+    });
   }
 
   async close(): Promise<void> {
@@ -190,6 +194,16 @@ function unavailable(cause?: unknown): MatrixError {
     retryAfterMs: RETRY_AFTER_MS,
     cause,
   });
+}
+
+function guarded<A extends unknown[]>(tell: (...news: A) => void): (...news: A) => void {
+  return (...news) => {
+    try {
+      tell(...news);
+    } catch {
+      // Who hears says so where it matters.
+    }
+  };
 }
 
 function ignore(): void {}
