@@ -28,6 +28,8 @@ export interface App {
    * with them. Throws where it cannot, or where not everybody could be told yet: to be tried again.
    */
   reconfigure(config: Config): Promise<readonly string[]>;
+  /** What an operator should know of now: a line each. */
+  notices(): string[];
   /** Starts answering at the configured address. */
   listen(): Promise<{ address: string }>;
   /** Takes no more requests, gives those under way ten seconds to end, and closes everything in reverse order. */
@@ -81,6 +83,8 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
       if (keys.length > 0) log.warn({ keys }, "these changes hold after a restart");
       return keys;
     },
+    notices: () =>
+      base.datastores.missing().map((id) => `the datastore "${id}" is not there: uploads to it are refused`),
     async listen() {
       const page = config.metrics.enabled ? await startMetricsServer(metrics, config.metrics) : undefined;
       if (page) closers.push(() => page.close());

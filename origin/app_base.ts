@@ -68,6 +68,8 @@ export interface Base {
   readonly cache: Cache;
 }
 
+/** Datastores that cannot be asked do not keep us from starting. */
+const LOOK_MS = 3_000;
 const DNS_MS = 5_000;
 /** Enough for both lines of questions about tokens (`token_lines.ts`), and some for what is asked without a token. */
 const HOMESERVER_CONNECTIONS = 2 * QUESTIONS_AT_ONCE + 16;
@@ -83,8 +85,10 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
 
   const db = await openDatabase(config, log);
   closers.push(() => db.close());
-  const datastores = openDatastores(config);
+  const metrics = makeMetrics({ ofProcess: config.metrics.enabled });
+  const datastores = openDatastores(config, { db, log, metrics, steady: () => performance.now() });
   closers.push(() => datastores.close());
+  await datastores.look(LOOK_MS);
 
   const dns = makeDns({ timeoutMs: DNS_MS });
   const wayOut = {
@@ -113,8 +117,8 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   closers.push(() => cache.close());
 
   return {
-    ...{ config, overrides, closers, clock, log, db, datastores, dns, safeFetch, homeserverFetch, imager, cache },
-    metrics: makeMetrics({ ofProcess: config.metrics.enabled }),
+    ...{ config, overrides, closers, clock, log, metrics, db, datastores },
+    ...{ dns, safeFetch, homeserverFetch, imager, cache },
     makeMediaId: overrides.makeMediaId ?? randomMediaId,
     makeTemporaryId: () => randomBytes(12).toString("hex"),
     findDatastore: (id) => datastores.get(id),

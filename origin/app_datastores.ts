@@ -1,9 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
 import { placeOf } from "./config/place.ts";
 import type { Config, DatastoreConfig } from "./config/schema.ts";
+import { pause } from "./platform/clock.ts";
 import type { Datastore } from "./stores/datastores/datastore.ts";
 import { makeFileDatastore } from "./stores/datastores/file.ts";
+import { guardDatastore } from "./stores/datastores/guarded.ts";
+import { Presence, type PresenceParts } from "./stores/datastores/presence.ts";
 import { makeS3Datastore } from "./stores/datastores/s3.ts";
+import { cannotStore } from "./stores/datastores/store_trouble.ts";
 
 /** The part of `app.ts` that opens the datastores, and keeps up with what the configuration says of them. */
 
@@ -11,6 +15,12 @@ import { makeS3Datastore } from "./stores/datastores/s3.ts";
 export interface OpenDatastores {
   get(id: string): Datastore | undefined;
   values(): Iterable<Datastore>;
+  /** Throws 503 where a datastore is not there to be written to: before a body is taken in for it. */
+  requirePresent(id: string): Promise<void>;
+  /** Looks for all of them, for so many milliseconds at most. What keeps us from telling is logged. */
+  look(withinMs: number): Promise<void>;
+  /** The ids of those that were not there when they were last looked for. */
+  missing(): string[];
   /**
    * Opens what another configuration names and is not open yet, and opens anew what lies where it did but is reached otherwise
    * (another key of a bucket); who reads from it still goes on. Nothing is closed: what lies in a datastore that is named no more
@@ -22,22 +32,45 @@ export interface OpenDatastores {
   close(): Promise<void>;
 }
 
+/** What {@link openDatastores} needs beside the configuration. */
+export type DatastoreParts = Omit<PresenceParts, "store" | "place">;
+
 interface Opened {
   readonly store: Datastore;
+  readonly presence: Presence;
   readonly as: DatastoreConfig;
 }
 
 /** Opens every datastore of the configuration once, under its id. */
-export function openDatastores(config: Config): OpenDatastores {
+export function openDatastores(config: Config, parts: DatastoreParts): OpenDatastores {
   const opened = new Map<string, Opened>();
   const replaced: Datastore[] = [];
 
   const datastores: OpenDatastores = {
     get: (id) => opened.get(id)?.store,
     values: () => [...opened.values()].map(({ store }) => store),
+    async requirePresent(id) {
+      await opened
+        .get(id)
+        ?.presence.demand()
+        .catch((error) => {
+          throw cannotStore(error);
+        });
+    },
+    async look(withinMs) {
+      const done = new AbortController();
+      const looks = [...opened].map(([id, { presence }]) =>
+        presence.demandNow().catch((error) => {
+          if (presence.state !== "absent") parts.log.warn({ datastore: id, error }, "cannot look for a datastore");
+        }),
+      );
+      await Promise.race([Promise.all(looks), pause(withinMs, done.signal)]);
+      done.abort();
+    },
+    missing: () => [...opened].flatMap(([id, { presence }]) => (presence.state === "absent" ? [id] : [])),
     follow(changed) {
       const due = [...datastoresOf(changed)].filter(([id, as]) => isToOpen(opened.get(id)?.as, as));
-      for (const [id, one] of due.map(([id, as]) => [id, { store: openDatastore(as), as }] as const)) {
+      for (const [id, one] of due.map(([id, as]) => [id, openDatastore(as, parts)] as const)) {
         const old = opened.get(id);
         if (old) replaced.push(old.store);
         opened.set(id, one);
@@ -66,8 +99,11 @@ function datastoresOf(config: Config): Map<string, DatastoreConfig> {
   return new Map(all.map((store) => [store.id, store]));
 }
 
-function openDatastore(store: DatastoreConfig): Datastore {
-  return store.type === "file"
-    ? makeFileDatastore({ id: store.id, folder: store.opts.path })
-    : makeS3Datastore({ id: store.id, ...store.opts });
+function openDatastore(as: DatastoreConfig, parts: DatastoreParts): Opened {
+  const store =
+    as.type === "file"
+      ? makeFileDatastore({ id: as.id, folder: as.opts.path })
+      : makeS3Datastore({ id: as.id, ...as.opts });
+  const presence = new Presence({ ...parts, store, place: placeOf(as) ?? as.id });
+  return { store: guardDatastore(store, presence), presence, as };
 }

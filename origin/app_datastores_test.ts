@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { openDatastores } from "./app_datastores.ts";
 import { parseConfig } from "./config/load.ts";
+import { silentLog } from "./platform/log.ts";
 
 const read = (path: string, secret: string, more = "") =>
   parseConfig([
@@ -15,7 +16,12 @@ ${more}`,
     },
   ]).config;
 
-const datastores = openDatastores(read("/nowhere/one", "old"));
+const datastores = openDatastores(read("/nowhere/one", "old"), {
+  db: { query: () => Promise.reject(new Error("nothing is stored here")) },
+  log: silentLog,
+  steady: () => 0,
+  metrics: { datastorePresent: () => {} },
+});
 after(() => datastores.close());
 
 test("a datastore whose options are the same stays open", () => {

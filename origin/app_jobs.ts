@@ -21,6 +21,7 @@ const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 
+const LOOK_EVERY_MS = 15 * SECOND_MS;
 const OUTBOX_AGE_MS = 5 * SECOND_MS;
 const GRACE_MS = HOUR_MS;
 const DEAD_FETCH_MS = HOUR_MS;
@@ -76,6 +77,7 @@ export function listJobs(base: Base, parts: JobParts): Job[] {
         days: () => live.now.config.thumbnails.expireAfterDays,
       }),
     },
+    { name: "watch_datastores", everyMs: LOOK_EVERY_MS, run: () => base.datastores.look(LOOK_EVERY_MS) },
     { name: "mark_datastores", everyMs: MINUTE_MS, run: makeMarkDatastores({ log, ownedSince, datastores }) },
     {
       name: "remove_unfinished",

@@ -87,7 +87,10 @@ export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]
       ...versionRoutes(await readBuild()),
     ]),
     ...(parts.edge ? edgeDomainRoutes({ tenantOf }) : []),
-    ...healthRoutes({ check: async () => void (await db.query("SELECT 1")) }),
+    ...healthRoutes({
+      check: async () => void (await db.query("SELECT 1")),
+      missingDatastores: () => base.datastores.missing(),
+    }),
   ];
 }
 

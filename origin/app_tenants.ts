@@ -17,7 +17,7 @@ import { makePickDatastore } from "./stores/datastores/pick.ts";
 export interface TenantParts {
   readonly clock: Clock;
   readonly safeFetch: SafeFetch;
-  readonly datastores: Pick<OpenDatastores, "get">;
+  readonly datastores: Pick<OpenDatastores, "get" | "requirePresent">;
   /** How many bytes each datastore holds, by id; may be a little old. */
   readonly estimateBytes: () => Promise<ReadonlyMap<string, number>>;
   /** As whom each server name signs what it asks of others; those without a key are absent. */
@@ -68,6 +68,7 @@ function askHomeserver(
 function makeDomain(config: Config, domain: DomainConfig, parts: TenantParts): Domain {
   const { uploads, downloads, thumbnails } = domain;
   const stores = domain.datastores.map(({ id, forKinds }) => ({ id, forKinds, store: openedStore(parts, id) }));
+  const pick = makePickDatastore<Datastore, MediaKind>(stores, parts.estimateBytes);
   return {
     serverName: domain.name,
     uploads,
@@ -93,7 +94,11 @@ function makeDomain(config: Config, domain: DomainConfig, parts: TenantParts): D
       openRangeMaxBytes: downloads.defaultRangeChunkSizeBytes,
     },
     freezeNewMedia: config.repo.freezeUnauthenticatedMedia,
-    datastoreFor: makePickDatastore<Datastore, MediaKind>(stores, parts.estimateBytes),
+    async datastoreFor(kind) {
+      const store = await pick(kind);
+      await parts.datastores.requirePresent(store.id);
+      return store;
+    },
   };
 }
 

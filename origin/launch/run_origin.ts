@@ -13,6 +13,8 @@ import { aborted } from "./stop_signal.ts";
 export interface RunnableApp {
   listen(): Promise<{ address: string }>;
   close(): Promise<void>;
+  /** What an operator should know of now: a line each. */
+  notices?(): readonly string[];
   /** Takes over a changed configuration; resolves with the keys that hold only after a restart. */
   reconfigure?(config: Config): Promise<readonly string[]>;
 }
@@ -44,6 +46,7 @@ export async function runOrigin(options: LaunchOptions, parts: OriginParts): Pro
     try {
       const { address } = await app.listen();
       if (!parts.quiet) say.line(`the origin answers at ${address}`);
+      for (const notice of app.notices?.() ?? []) say.warn(`warning: ${notice}`);
       const watch = settings.path === undefined ? undefined : await follow(settings.path, settings, app, say);
       await aborted(stop);
       watch?.close();

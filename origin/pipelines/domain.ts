@@ -39,7 +39,7 @@ export interface Domain {
   readonly policy: ServingPolicy;
   /** New media is seen only by those who authenticate. */
   readonly freezeNewMedia: boolean;
-  /** Where new objects of this kind go. Throws when no datastore takes the kind. */
+  /** Where new objects of this kind go. Throws when no datastore takes the kind, 503 where it is not there. */
   readonly datastoreFor: (kind: MediaKind) => Promise<Datastore>;
 }
 

@@ -21,6 +21,8 @@ export interface Metrics {
   limitReached(limit: string): void;
   /** News of another process that could not be read. `channel`: one of our own. */
   newsIgnored(channel: string): void;
+  /** Whether a datastore of the configuration was where it must be when it was last looked for. */
+  datastorePresent(datastore: string, isPresent: boolean): void;
   /** Changes that the edge must learn and has not been told yet. */
   outboxWaiting(count: number): void;
   /** The page that Prometheus reads. */
@@ -92,6 +94,12 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
     labelNames: ["channel"] as const,
     registers,
   });
+  const present = new Gauge({
+    name: "media_datastore_present",
+    help: "1 where a datastore is there, 0 where it is not: a disk that is not mounted, say",
+    labelNames: ["datastore"] as const,
+    registers,
+  });
   const outbox = new Gauge({
     name: "media_edge_outbox_waiting",
     help: "Changes the edge has not been told of yet",
@@ -110,6 +118,7 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
     tokenJudged: (by) => tokens.inc({ by }),
     limitReached: (limit) => limits.inc({ limit }),
     newsIgnored: (channel) => news.inc({ channel }),
+    datastorePresent: (datastore, isPresent) => present.set({ datastore }, isPresent ? 1 : 0),
     outboxWaiting: (count) => outbox.set(count),
     page: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
     async requestsSeen() {

@@ -2,8 +2,19 @@ import { jsonAnswer } from "../../../shared/respond.ts";
 import type { Route } from "../server.ts";
 import { writeAnswer } from "../write.ts";
 
-/** `GET /healthz`: 200 while the process can reach its database, 503 otherwise. Asked for with any host. */
-export function healthRoutes(parts: { readonly check: () => Promise<void> }): Route[] {
+/** What {@link healthRoutes} needs. */
+export interface HealthParts {
+  /** Throws where the database cannot be reached. */
+  readonly check: () => Promise<void>;
+  /** The ids of datastores that are not there. */
+  readonly missingDatastores: () => readonly string[];
+}
+
+/**
+ * `GET /healthz`: 200 while the process can reach its database, 503 otherwise. Asked for with any host. That a datastore is not
+ * there is said, and is no reason to send nobody here any more: what lies elsewhere, also at the edge, is still served.
+ */
+export function healthRoutes(parts: HealthParts): Route[] {
   return [
     {
       action: "healthz",
@@ -14,7 +25,10 @@ export function healthRoutes(parts: { readonly check: () => Promise<void> }): Ro
           () => true,
           () => false,
         );
-        writeAnswer(reply, jsonAnswer({ ok: well, status: well ? "ready" : "no database" }, well ? 200 : 503));
+        if (!well) return writeAnswer(reply, jsonAnswer({ ok: false, status: "no database" }, 503));
+        const missing = parts.missingDatastores();
+        const said = missing.length === 0 ? { status: "ready" } : { status: "degraded", missing_datastores: missing };
+        writeAnswer(reply, jsonAnswer({ ok: true, ...said }, 200));
       },
     },
   ];

@@ -79,6 +79,10 @@ export interface Datastore {
   mark(databaseId: string): Promise<void>;
   /** The marks of all databases that keep bodies here. */
   marks(): Promise<DatastoreMark[]>;
+  /** Leaves the object by which its place is known again (`datastore_identity.ts`). Doing it twice is no error. */
+  sign(identity: string, signal: AbortSignal): Promise<void>;
+  /** Whether that object is there. */
+  isSigned(identity: string, signal: AbortSignal): Promise<boolean>;
   /** The path of an object that is a local file, to be read and never changed; only where objects are local files. */
   localPath?(location: string): string;
   /** Releases connections. */

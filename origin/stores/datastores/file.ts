@@ -16,6 +16,7 @@ import {
 import { dirname, join, resolve } from "node:path";
 import type { ByteSlice } from "../../../shared/byte_range.ts";
 import type { Datastore, KnownObject, ListedObject, StagedBody } from "./datastore.ts";
+import { IDENTITY_TEXT, identityName } from "./datastore_identity.ts";
 import { type DatastoreMark, MARKS, markName, markText, parseMark } from "./datastore_mark.ts";
 import { DurableFolders, flush } from "./durable_folders.ts";
 import { fileStream } from "./file_stream.ts";
@@ -102,10 +103,7 @@ class FileDatastore implements Datastore {
   }
 
   async mark(databaseId: string): Promise<void> {
-    const path = join(this.#folder, markName(databaseId));
-    await this.#folders.make(dirname(path));
-    await writeFile(path, markText(databaseId), { flag: "wx", flush: true }).catch(unlessPresent);
-    await this.#folders.flush(dirname(path));
+    await this.#leave(markName(databaseId), markText(databaseId));
   }
 
   async marks(): Promise<DatastoreMark[]> {
@@ -117,6 +115,14 @@ class FileDatastore implements Datastore {
     return (await Promise.all(found)).flatMap((mark) => mark ?? []);
   }
 
+  async sign(identity: string): Promise<void> {
+    await this.#leave(identityName(identity), IDENTITY_TEXT);
+  }
+
+  async isSigned(identity: string): Promise<boolean> {
+    return (await stat(join(this.#folder, identityName(identity))).catch(undefinedIfAbsent)) !== undefined;
+  }
+
   /** Throws when `location` is not of the grammar, so that none leads out of the folder. */
   localPath(location: string): string {
     if (!LOCATION.test(location)) throw new Error(`Cannot find "${location}" in datastore ${this.id}: not a location`);
@@ -124,6 +130,14 @@ class FileDatastore implements Datastore {
   }
 
   async close(): Promise<void> {}
+
+  /** Leaves a small file for good. */
+  async #leave(name: string, text: string): Promise<void> {
+    const path = join(this.#folder, name);
+    await this.#folders.make(dirname(path));
+    await writeFile(path, text, { flag: "wx", flush: true }).catch(unlessPresent);
+    await this.#folders.flush(dirname(path));
+  }
 
   async #place(body: StagedBody, path: string): Promise<void> {
     await this.#folders.make(dirname(path));

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { DeleteObjectCommand, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
+import { DeleteObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 import type { ByteSlice } from "../../../shared/byte_range.ts";
 import { within } from "../../platform/within.ts";
 import { listObjects } from "../s3/list_objects.ts";
@@ -10,10 +10,11 @@ import { makePartsQueue } from "../s3/put_in_parts.ts";
 import { putObject } from "../s3/put_object.ts";
 import { hasObject, type ReadPatience, readObject } from "../s3/read_object.ts";
 import { bucketPlace, makeS3Client, type S3ClientOptions } from "../s3/s3_client.ts";
-import { isAbsent } from "../s3/s3_errors.ts";
+import { isAbsent, statusOf } from "../s3/s3_errors.ts";
 import { Seats } from "../s3/seats.ts";
 import { removeUnfinished } from "../s3/unfinished.ts";
 import type { Datastore, KnownObject, ListedObject, StagedBody } from "./datastore.ts";
+import { IDENTITY_TEXT, identityName } from "./datastore_identity.ts";
 import { type DatastoreMark, MARKS, markName, markText, parseMark } from "./datastore_mark.ts";
 import { objectName, parseObjectName } from "./object_name.ts";
 import { cannotRead, cannotStore, telling } from "./store_trouble.ts";
@@ -49,6 +50,8 @@ const REST_MS = 60_000;
 const ANSWER_MS = 10_000;
 /** How many large objects wait to be put, while as many are on their way as memory is set aside for. */
 const WAITING_PUTS = 64;
+
+const NOT_SEEN: ReadonlySet<number | undefined> = new Set([403, 404]);
 
 /** A bucket of an S3 store as a datastore. Readers, who may take their time, have connections of their own. */
 export function makeS3Datastore(options: S3DatastoreOptions): Datastore {
@@ -136,9 +139,7 @@ class S3Datastore implements Datastore {
   }
 
   async mark(databaseId: string): Promise<void> {
-    const object = { Bucket: this.#options.bucketName, Key: markName(databaseId), Body: markText(databaseId) };
-    const command = new PutObjectCommand({ ...object, ContentType: "text/plain" });
-    await this.#client.send(command, { abortSignal: within(SMALL_MS) });
+    await this.#leave(markName(databaseId), markText(databaseId));
   }
 
   async marks(): Promise<DatastoreMark[]> {
@@ -148,6 +149,28 @@ class S3Datastore implements Datastore {
       if (mark) found.push(mark);
     }
     return found;
+  }
+
+  async sign(identity: string, signal: AbortSignal): Promise<void> {
+    await this.#leave(identityName(identity), IDENTITY_TEXT, signal);
+  }
+
+  async isSigned(identity: string, signal: AbortSignal): Promise<boolean> {
+    const command = new HeadObjectCommand({ Bucket: this.#options.bucketName, Key: identityName(identity) });
+    try {
+      await this.#client.send(command, { abortSignal: within(this.#patience.answerMs, signal) });
+      return true;
+    } catch (error) {
+      // Whoever may not list a bucket is not told either that an object is absent; a bucket that is gone has none.
+      if (NOT_SEEN.has(statusOf(error))) return false;
+      throw error;
+    }
+  }
+
+  /** Leaves a small object for good. */
+  async #leave(name: string, text: string, signal?: AbortSignal): Promise<void> {
+    const object = { Bucket: this.#options.bucketName, Key: name, Body: text, ContentType: "text/plain" };
+    await this.#client.send(new PutObjectCommand(object), { abortSignal: within(SMALL_MS, signal) });
   }
 
   async close(): Promise<void> {
