@@ -1,13 +1,12 @@
 import { MatrixError, toMatrixError } from "../../shared/matrix_error.ts";
-import { cannotStore, isNoRoom } from "../stores/datastores/store_trouble.ts";
+import { toldOf } from "../stores/trouble.ts";
 
 /**
  * The one place of the origin where whatever was thrown becomes what the client sees. The cause stays in the log.
  */
 export function matrixErrorOf(thrown: unknown): MatrixError {
-  if (thrown instanceof MatrixError) return thrown;
-  // Also where a file was written that is no body yet: an upload as it comes, or a thumbnail.
-  if (isNoRoom(thrown)) return cannotStore(thrown);
+  const told = toldOf(thrown);
+  if (told) return told;
   const status = frameworkStatus(thrown);
   if (status === undefined) return toMatrixError(thrown);
   return new MatrixError("M_UNKNOWN", "Cannot understand the request", { status, cause: thrown });

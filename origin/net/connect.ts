@@ -1,7 +1,7 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { unlessAborted } from "../platform/unless_aborted.ts";
-import { FetchError } from "./fetch_error.ts";
+import { FetchError, isShortage } from "./fetch_error.ts";
 import type { AddressGuard } from "./ip_ranges.ts";
 import { WireMeter } from "./wire_meter.ts";
 
@@ -98,7 +98,13 @@ function connectFirst(addresses: readonly string[], dial: Dial, deadline: AbortS
       if (next < addresses.length) return tryNext();
       if (trying.size > 0) return;
       settle();
-      reject(new FetchError("connect", `Cannot connect to "${dial.host}" port ${dial.port}`, error));
+      reject(
+        new FetchError(
+          isShortage(error) ? "busy" : "connect",
+          `Cannot connect to "${dial.host}" port ${dial.port}`,
+          error,
+        ),
+      );
     };
     const connected = (socket: Socket) => {
       trying.delete(socket);

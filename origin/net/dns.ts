@@ -1,6 +1,6 @@
 import { lookup, Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
-import { FetchError } from "./fetch_error.ts";
+import { FetchError, isShortage, toFetchError } from "./fetch_error.ts";
 import { findInHosts } from "./hosts_file.ts";
 
 /** One SRV record (RFC 2782). */
@@ -32,7 +32,7 @@ export function makeDns(options: { timeoutMs: number; hostsFile?: string; server
 
   return {
     async addresses(hostname) {
-      const known = findInHosts(await readFile(hostsFile, "utf8").catch(() => ""), hostname);
+      const known = findInHosts(await readFile(hostsFile, "utf8").catch(emptyUnlessShort), hostname);
       if (known.length > 0) return known;
       const [six, four] = await Promise.allSettled([resolver.resolve6(hostname), resolver.resolve4(hostname)]);
       const found = alternate(
@@ -77,4 +77,10 @@ function alternate(first: readonly string[], second: readonly string[]): string[
   return Array.from({ length }, (_, index) => [first[index], second[index]])
     .flat()
     .filter((address) => address !== undefined);
+}
+
+/** No hosts file is an empty one; that we cannot open it now is something else. */
+function emptyUnlessShort(error: unknown): string {
+  if (isShortage(error)) throw toFetchError(error);
+  return "";
 }

@@ -19,7 +19,7 @@ export type FetchFailure =
   | "encoding"
   /** Not HTTP, cut short, or not the JSON that was asked for. */
   | "broken"
-  /** Too many requests are under way. */
+  /** Too many requests are under way, or this machine has no means for another. */
   | "busy"
   /** The caller's signal. */
   | "aborted";
@@ -56,6 +56,14 @@ const CLOSED: ReadonlySet<unknown> = new Set([
   "ENETUNREACH",
 ]);
 
+/** What this machine has no more of: descriptors, buffers, ports. */
+const SHORTAGES: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"]);
+
+/** True for an error that says nothing of the other side: it could not even be asked. */
+export function isShortage(thrown: unknown): boolean {
+  return SHORTAGES.has((thrown as { code?: unknown }).code);
+}
+
 /** True for the error of a connection that the peer, or the network, closed. */
 export function isClosed(thrown: unknown): boolean {
   return CLOSED.has((thrown as { code?: unknown }).code);
@@ -71,6 +79,6 @@ export function toUnansweredError(thrown: unknown): FetchError {
 export function toFetchError(thrown: unknown): FetchError {
   if (thrown instanceof FetchError) return thrown;
   const { code, message } = thrown as { code?: unknown; message?: unknown };
-  const failure = typeof code === "string" ? FAILURES[code] : undefined;
+  const failure = isShortage(thrown) ? "busy" : typeof code === "string" ? FAILURES[code] : undefined;
   return new FetchError(failure ?? "broken", `Cannot finish the request: ${String(message ?? thrown)}`, thrown);
 }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Database, type Hearer, type Queryable, sqlState } from "../../origin/stores/db/database.ts";
+import type { Database, Hearer, Queryable } from "../../origin/stores/db/database.ts";
 import { openPostgres } from "../../origin/stores/db/postgres.ts";
+import { sqlState } from "../../origin/stores/db/sql_state.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import { databaseKinds, newDatabase, openTestDatabase } from "../support/database.ts";
 import { type Lifetime, lifetimeOfSuite } from "../support/lifetime.ts";

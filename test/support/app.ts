@@ -36,6 +36,8 @@ export interface OriginOptions {
   readonly overrides?: Overrides;
   /** A Postgres database of the test's own; without it PGlite in the folder. */
   readonly postgres?: string | undefined;
+  /** How many connections to it may be open. */
+  readonly maxConnections?: number;
   /** Reuse the folder of an earlier origin, as after a restart. */
   readonly folder?: string;
 }
@@ -129,7 +131,7 @@ function yamlOf(folder: string, options: OriginOptions): string {
     return `  - ${JSON.stringify({ name, ...settings })}`;
   });
   const database = options.postgres
-    ? `database: { postgres: "${options.postgres}" }`
+    ? `database: { postgres: "${options.postgres}", pool: { maxConnections: ${options.maxConnections ?? 25} } }`
     : `database: { folder: "${databaseFolder(folder)}" }`;
   const repo = /^repo:/m.test(options.yaml ?? "") ? "" : "repo: { bindAddress: 127.0.0.1, port: 0 }\n";
   const tokens = /^accessTokens:/m.test(options.yaml ?? "") ? "" : "accessTokens: { maxCacheTimeSeconds: 3600 }\n";

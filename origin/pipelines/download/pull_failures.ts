@@ -39,6 +39,9 @@ export interface PullFailures {
 /** Bounded, since anybody may ask for media that does not exist. */
 const MAX_FAILURES = 20_000;
 
+/** Statuses that say nothing of the other server. */
+const OURS = new Set([429, 500, 503, 507]);
+
 /** A server that cannot be reached, or is at odds with itself, is tried again after a minute at most: such things pass. */
 const OUTAGE_MS = 60_000;
 
@@ -65,8 +68,8 @@ export function makePullFailures({ clock, keepMs }: { readonly clock: Clock; rea
   };
 
   function keepFor(errcode: string, status: number, retryAfterMs: number | undefined): number {
-    // Our own limits, and media that is about to be uploaded, say nothing of the next try.
-    if (status === 429 || status === 503 || status === 500 || errcode === "M_NOT_YET_UPLOADED") return 0;
+    // Our own limits and troubles, and media that is about to be uploaded, say nothing of the next try.
+    if (OURS.has(status) || errcode === "M_NOT_YET_UPLOADED") return 0;
     if (errcode === "M_NOT_FOUND" || errcode === "M_TOO_LARGE") return keepMs;
     return Math.min(keepMs, retryAfterMs ?? OUTAGE_MS);
   }

@@ -6,6 +6,7 @@ import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/media.ts";
+import { toldOf } from "../../stores/trouble.ts";
 import type { GrowingFile } from "./growing_file.ts";
 import { type PullFailure, type PullFailures, toError } from "./pull_failures.ts";
 import { concerns, type PullOrder } from "./pull_order.ts";
@@ -114,7 +115,7 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
       parts.metrics.mediaFetched("stored");
       return media;
     } catch (thrown) {
-      const error = toMatrixError(thrown);
+      const error = toldOf(thrown) ?? toMatrixError(thrown);
       failure = noted(mxc, order, error);
       throw error;
     } finally {

@@ -1,5 +1,5 @@
 import { MatrixError } from "../../../shared/matrix_error.ts";
-import { statusOf } from "../s3/s3_errors.ts";
+import { troubleOf } from "../trouble.ts";
 
 /** What a client is told where a datastore fails: the one place that makes such errors. What really happened is the cause. */
 
@@ -7,8 +7,6 @@ const RETRY_MS = 5_000;
 /** Somebody must make room first. */
 const NO_ROOM_RETRY_MS = 60_000;
 const INSUFFICIENT_STORAGE = 507;
-/** Codes of the operating system and names of S3 errors. */
-const NO_ROOM = new Set<unknown>(["ENOSPC", "EDQUOT", "QuotaExceeded", "XMinioStorageFull"]);
 
 /** 503 with a time to retry: a body that should be there is not, or its datastore does not answer. */
 export function cannotRead(cause: unknown): MatrixError {
@@ -22,15 +20,9 @@ export function lost({ sha256 }: { readonly sha256: string }): MatrixError {
 
 /** 503 with a time to retry, or 507 where there is no room left. */
 export function cannotStore(cause: unknown): MatrixError {
-  return isNoRoom(cause)
+  return troubleOf(cause) === "no_room"
     ? trouble("Cannot store the media: the server has no room left", INSUFFICIENT_STORAGE, NO_ROOM_RETRY_MS, cause)
     : trouble("Cannot store the media at the moment", 503, RETRY_MS, cause);
-}
-
-/** Whether an error says that there is no room left, on a disk or in an S3 store. */
-export function isNoRoom(error: unknown): boolean {
-  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown };
-  return NO_ROOM.has(code) || NO_ROOM.has(name) || statusOf(error) === INSUFFICIENT_STORAGE;
 }
 
 /**

@@ -1,6 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Pool, PoolClient, QueryConfig, QueryResult } from "pg";
 import { MatrixError } from "../../../shared/matrix_error.ts";
+import { tellTrouble, troubleOf } from "../trouble.ts";
+import { sqlState } from "./sql_state.ts";
 
 /** Runs one statement: the database itself, or a transaction of it. Functions of this folder take either, first. */
 export interface Queryable {
@@ -8,8 +10,9 @@ export interface Queryable {
    * Runs one statement with its parameters ($1, $2 …). 8-byte integers come back as JS numbers, jsonb parsed. Without
    * parameters several statements may be given; the result is then that of the last.
    *
-   * Errors: the driver's, with the five-character `code` that the server sent; 503 when the connection is lost, or too many
-   * wait for one.
+   * Errors: the driver's, with the five-character `code` that the server sent. Where the database is in trouble (`trouble.ts`:
+   * the connection is lost, too many wait for one, it is read-only, a lock or the statement takes too long, its disk is full …)
+   * what a client is to be told: 503, or 507. That is so outside of a transaction, and of the transaction as a whole.
    */
   query<R = Record<string, unknown>>(
     sql: string,
@@ -83,25 +86,21 @@ export class PgDatabase implements Database {
   }
 
   async query<R>(sql: string, params?: readonly unknown[]): Promise<{ rows: R[]; rowCount: number }> {
-    return await this.#withClient((client) => this.#run<R>(client, sql, params));
+    return await this.#retried(() => this.#withClient((client) => this.#run<R>(client, sql, params)));
   }
 
   async transaction<T>(fn: (tx: Queryable) => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await this.#withClient((client) => this.#attempt(client, fn));
-      } catch (error) {
-        if (attempt === ATTEMPTS || !RETRYABLE.has(sqlState(error) ?? "")) throw error;
-      }
-    }
+    return await this.#retried(() => this.#withClient((client) => this.#attempt(client, fn)));
   }
 
   async exec(script: string): Promise<void> {
-    await this.#withClient((client) =>
-      this.#attempt(client, async (tx) => {
-        await tx.query("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0");
-        await this.#send(client, { text: script, query_timeout: NO_LIMIT_MS });
-      }),
+    await this.#retried(() =>
+      this.#withClient((client) =>
+        this.#attempt(client, async (tx) => {
+          await tx.query("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0");
+          await this.#send(client, { text: script, query_timeout: NO_LIMIT_MS });
+        }),
+      ),
     );
   }
 
@@ -116,6 +115,20 @@ export class PgDatabase implements Database {
   async close(): Promise<void> {
     await this.#pool.end();
     await this.#options.close();
+  }
+
+  /** Does what is undone as a whole when it fails: again where the server has chosen it as a victim. */
+  async #retried<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await work();
+      } catch (error) {
+        const state = sqlState(error);
+        if (attempt < ATTEMPTS && RETRYABLE.has(state ?? "")) continue;
+        const trouble = state === undefined ? undefined : troubleOf(error);
+        throw trouble ? tellTrouble(trouble, error) : error;
+      }
+    }
   }
 
   async #withClient<T>(use: (client: PoolClient) => Promise<T>): Promise<T> {
@@ -169,17 +182,13 @@ export class PgDatabase implements Database {
       const result: QueryResult | QueryResult[] = await client.query(statement);
       return Array.isArray(result) ? (result.at(-1) as QueryResult) : result;
     } catch (error) {
+      // A primary that was demoted keeps its connections: behind the same name there may be another by now.
+      if (this.#options.replaceable && troubleOf(error) === "read_only") this.#broken.add(client);
       if (!endsConnection(error)) throw error;
       if (this.#options.replaceable) this.#broken.add(client);
       throw unavailable(error);
     }
   }
-}
-
-/** The five-character code of an error that the server sent ("23505"), undefined for every other error. */
-export function sqlState(error: unknown): string | undefined {
-  const { severity, code } = (error ?? {}) as { severity?: unknown; code?: unknown };
-  return severity !== undefined && typeof code === "string" ? code : undefined;
 }
 
 /** Whether the connection cannot be used any more: the server said so, or said nothing. */

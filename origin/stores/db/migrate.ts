@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Database, sqlState } from "./database.ts";
+import type { Database } from "./database.ts";
+import { sqlState } from "./sql_state.ts";
 
 interface Migration {
   readonly name: string;

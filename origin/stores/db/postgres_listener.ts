@@ -1,6 +1,7 @@
 import type pg from "pg";
 import { pause } from "../../platform/clock.ts";
-import { type Hearer, sqlState } from "./database.ts";
+import type { Hearer } from "./database.ts";
+import { sqlState } from "./sql_state.ts";
 
 /** How a {@link PostgresListener} finds out that its connection is gone, in milliseconds. */
 export interface ListenerPatience {
