@@ -34,7 +34,11 @@ export interface Access {
 const REVOKED: Channel<{ tokenHash: string } | { userId: string } | { serverName: string }> = {
   name: "mxcdn_revoked",
   news: jsonText(
-    z.union([z.object({ tokenHash: z.string() }), z.object({ userId: z.string() }), z.object({ serverName: z.string() })]),
+    z.union([
+      z.object({ tokenHash: z.string() }),
+      z.object({ userId: z.string() }),
+      z.object({ serverName: z.string() }),
+    ]),
   ),
 };
 /** A client waits for it. */

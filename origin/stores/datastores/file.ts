@@ -134,6 +134,8 @@ class FileDatastore implements Datastore {
   /** Leaves a small file for good. */
   async #leave(name: string, text: string): Promise<void> {
     const path = join(this.#folder, name);
+    // Rare, and perhaps at another place than before.
+    this.#folders.forget(dirname(path));
     await this.#folders.make(dirname(path));
     await writeFile(path, text, { flag: "wx", flush: true }).catch(unlessPresent);
     await this.#folders.flush(dirname(path));
