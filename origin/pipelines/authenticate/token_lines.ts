@@ -29,7 +29,8 @@ interface Lines {
 
 /** A homeserver is asked as many questions at once in each of the two lines; its connections must be enough for both. */
 export const QUESTIONS_AT_ONCE = 32;
-const WAITING = 500;
+/** Who is refused comes again at once: it costs less to let a crowd of this size wait. */
+const WAITING = 2_000;
 const WAIT_MS = 5_000;
 const RETRY_AFTER_MS = 2_000;
 const MAX_KNOWN = 50_000;
