@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { MatrixError } from "../../../shared/matrix_error.ts";
-import type { Clock } from "../../platform/clock.ts";
+import { type Clock, pause } from "../../platform/clock.ts";
 import { FairQueue, type FairQueueOptions } from "../../platform/fair_queue.ts";
 import { networkOf } from "../limits/subject.ts";
 
@@ -29,10 +29,11 @@ interface Lines {
 
 /** A homeserver is asked as many questions at once in each of the two lines; its connections must be enough for both. */
 export const QUESTIONS_AT_ONCE = 32;
-/** Who is refused comes again at once: it costs less to let a crowd of this size wait. */
 const WAITING = 2_000;
 const WAIT_MS = 5_000;
 const RETRY_AFTER_MS = 2_000;
+const HOLD_MS = 500;
+const MAX_HELD = 2_000;
 const MAX_KNOWN = 50_000;
 const KNOWN_MS = 24 * 3_600_000;
 /** An address that is alone gets half of the places. */
@@ -53,6 +54,8 @@ export class TokenLines {
   readonly #lines = new Map<string, Lines>();
   /** When each token was seen good last, by its hash. */
   readonly #known = new LRUCache<string, number>({ max: MAX_KNOWN });
+  /** How many refusals are kept back. */
+  #held = 0;
 
   constructor(parts: TokenLinesParts) {
     this.#parts = parts;
@@ -66,11 +69,18 @@ export class TokenLines {
     if (this.#isKnown(tokenHash)) {
       return await acquaintances.ticket([{ name: tokenHash, weight: TOKEN_WEIGHT }]).run(question);
     }
-    // Looked at when the turn has come: until then others of the same address may have failed.
-    return await strangers.ticket([{ name: networkOf(clientAddress), weight: ADDRESS_WEIGHT }]).run(async () => {
-      await this.#parts.checkFailures(clientAddress);
-      return await question();
-    });
+    let isAsked = false;
+    try {
+      return await strangers.ticket([{ name: networkOf(clientAddress), weight: ADDRESS_WEIGHT }]).run(async () => {
+        // Looked at when the turn has come: until then others of the same address may have failed.
+        await this.#parts.checkFailures(clientAddress);
+        isAsked = true;
+        return await question();
+      });
+    } catch (error) {
+      if (!isAsked) await this.#hold();
+      throw error;
+    }
   }
 
   /** Asks the homeserver whether a token is good, and remembers that it is. */
@@ -83,6 +93,14 @@ export class TokenLines {
       if (error instanceof MatrixError && error.status === 401) this.#known.delete(asker.tokenHash);
       throw error;
     }
+  }
+
+  /** Keeps a refusal back for a moment: a crowd that is refused comes again at once, and more often than can be answered. */
+  async #hold(): Promise<void> {
+    if (this.#held >= MAX_HELD) return;
+    this.#held += 1;
+    await pause(HOLD_MS);
+    this.#held -= 1;
   }
 
   #isKnown(tokenHash: string): boolean {
