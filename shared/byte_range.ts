@@ -12,7 +12,11 @@ const UNSATISFIABLE: RangeVerdict = Object.freeze({ kind: "unsatisfiable" });
 
 /**
  * Reads a Range header (RFC 9110 §14) for a body of `size` bytes. Only a single range of bytes is honoured: several ranges, other units
- * and malformed headers mean the whole body, as the RFC allows. `openEndedMax`, in bytes, bounds the answer to `bytes=n-`; absent or 0: no bound.
+ * and malformed headers mean the whole body, as the RFC allows.
+ *
+ * `openEndedMax`, in bytes, bounds the answer to `bytes=0-`, by which players look at the beginning and then ask on; absent or 0: no
+ * bound. `bytes=n-` of a later byte is how a broken download is resumed (`curl -C -`, `wget -c`): those clients take the end of the
+ * answer for the end of the file, so it is always all of the rest.
  */
 export function parseRange(header: string | null | undefined, size: number, openEndedMax = 0): RangeVerdict {
   const spec = singleSpec(header ?? "");
@@ -43,6 +47,8 @@ function lastBytes(count: number, size: number): RangeVerdict {
 function fromTo(first: number, last: number | undefined, size: number, openEndedMax: number): RangeVerdict {
   if (last !== undefined && last < first) return WHOLE;
   if (first >= size) return UNSATISFIABLE;
-  const length = last === undefined ? Math.min(size - first, openEndedMax) : Math.min(last, size - 1) - first + 1;
+  if (last !== undefined)
+    return { kind: "slice", slice: { offset: first, length: Math.min(last, size - 1) - first + 1 } };
+  const length = first === 0 ? Math.min(size, openEndedMax) : size - first;
   return { kind: "slice", slice: { offset: first, length } };
 }

@@ -68,10 +68,13 @@ test("no header, several ranges, other units and malformed headers mean the whol
   for (const header of headers) assert.deepEqual(parseRange(header, 10), whole, String(header));
 });
 
-test("only an answer to a range without an end is bounded", () => {
-  assert.deepEqual(parseRange("bytes=2-", 100, 10), slice(2, 10));
+test("only the answer to a range from the first byte without an end is bounded: a resumed download gets all of the rest", () => {
+  assert.deepEqual(parseRange("bytes=0-", 100, 10), slice(0, 10));
+  assert.deepEqual(parseRange("bytes=1-", 100, 10), slice(1, 99));
+  assert.deepEqual(parseRange("bytes=2-", 100, 10), slice(2, 98));
   assert.deepEqual(parseRange("bytes=95-", 100, 10), slice(95, 5));
   assert.deepEqual(parseRange("bytes=2-50", 100, 10), slice(2, 49));
   assert.deepEqual(parseRange("bytes=-50", 100, 10), slice(50, 50));
-  assert.deepEqual(parseRange("bytes=2-", 100, 0), slice(2, 98));
+  assert.deepEqual(parseRange("bytes=0-50", 100, 10), slice(0, 51));
+  assert.deepEqual(parseRange("bytes=0-", 100, 0), slice(0, 100));
 });

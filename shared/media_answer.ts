@@ -33,7 +33,7 @@ export interface ServedMedia {
   sha256: string;
   /** Milliseconds since the epoch; the last change, because bodies never change. */
   created: number;
-  /** Longest answer, in bytes, to a range without an end; 0 for no limit. */
+  /** Longest answer, in bytes, to a range for everything (`bytes=0-`); 0 for no limit. */
   openRangeMaxBytes: number;
   /** Another `Accept` header may have another answer. */
   variesByAccept?: boolean | undefined;

@@ -4,7 +4,7 @@ import type { ThumbnailPolicy } from "./thumbnail_size.ts";
 /** What a domain's configuration says that both tiers need, to answer alike. */
 export interface ServingPolicy {
   thumbnails: ThumbnailPolicy;
-  /** Longest answer, in bytes, to a range without an end (`bytes=0-`); 0 for no limit. */
+  /** Longest answer, in bytes, to a range for everything (`bytes=0-`); 0 for no limit. */
   openRangeMaxBytes: number;
 }
 

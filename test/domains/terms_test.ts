@@ -16,7 +16,7 @@ const YAML = `
 accessTokens: { maxCacheTimeSeconds: 3600 }
 downloads: { defaultRangeChunkSizeBytes: 100 }
 `;
-const HEADERS = { range: "bytes=10-" };
+const HEADERS = { range: "bytes=0-" };
 
 /** How a changed configuration comes to hold. */
 const WAYS: Record<
@@ -48,7 +48,7 @@ for (const [way, change] of Object.entries(WAYS)) {
       await get(stack.tiers.edge);
       const before = await get(stack.tiers.edge);
       assert.match(before.headers["cache-status"] ?? "", /hit/);
-      assert.equal(before.headers["content-range"], "bytes 10-109/300");
+      assert.equal(before.headers["content-range"], "bytes 0-99/300");
       const yaml = await edit(stack.origin.yaml, stack);
       assert.notEqual(yaml, stack.origin.yaml);
       await change(stack, yaml, (close) => lifetime.after(close));
@@ -77,8 +77,8 @@ for (const [way, change] of Object.entries(WAYS)) {
 
     test("and serves ranges otherwise: the edge does so, too, from its bucket", async () => {
       const { stack, get } = await changed((yaml) => yaml.replace("SizeBytes: 100", "SizeBytes: 200"));
-      assert.equal((await get(stack.tiers.origin)).headers["content-range"], "bytes 10-209/300");
-      const isNew = ({ headers }: Heard) => headers["content-range"] === "bytes 10-209/300";
+      assert.equal((await get(stack.tiers.origin)).headers["content-range"], "bytes 0-199/300");
+      const isNew = ({ headers }: Heard) => headers["content-range"] === "bytes 0-199/300";
       await untilEdge(
         () => get(stack.tiers.edge),
         (heard) => isNew(heard) && /hit/.test(heard.headers["cache-status"] ?? ""),

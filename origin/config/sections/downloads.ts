@@ -32,9 +32,13 @@ export const downloadsSchema = z
       type: "days",
       status: "later",
     }),
-    defaultRangeChunkSizeBytes: bytes(10_485_760, "How much a range request without an end is answered with.", {
-      least: 1,
-    }),
+    defaultRangeChunkSizeBytes: bytes(
+      10_485_760,
+      "How much of it `bytes=0-` is answered with; `bytes=n-`, with all of the rest.",
+      {
+        least: 1,
+      },
+    ),
     cache: cacheSchema,
   })
   .prefault({})
