@@ -8,17 +8,43 @@ export interface Validators {
 
 /** The conditional headers of a GET or HEAD request; absent ones are null or undefined. */
 export interface ConditionalHeaders {
+  ifMatch?: string | null | undefined;
+  ifUnmodifiedSince?: string | null | undefined;
   ifNoneMatch?: string | null | undefined;
   ifModifiedSince?: string | null | undefined;
   ifRange?: string | null | undefined;
 }
 
+/** The headers, in lower case, for whose judgement the tag and the time of the last change must be known. */
+export const CONDITIONS = [
+  "if-match",
+  "if-unmodified-since",
+  "if-none-match",
+  "if-modified-since",
+  "if-range",
+] as const;
+
+/** Longest list of tags that is read, in characters: a hundred of ours. What is behind matches nothing. */
+const MAX_LIST = 8_192;
+
 /**
- * Whether the client's copy is still good, so that 304 is the answer (RFC 9110 §13.2.2). `If-None-Match` is compared weakly and, where it
- * is present, `If-Modified-Since` does not count; an invalid date does not count either.
+ * Whether the client wants no answer unless the media is still what it knows, and it is not, so that 412 is the answer (RFC 9110
+ * §13.2.2, steps 1 and 2; they come before everything else). `If-Match` is compared strongly and, where it is present,
+ * `If-Unmodified-Since` does not count; an invalid date does not count either.
+ */
+export function isPreconditionFailed(headers: ConditionalHeaders, v: Validators): boolean {
+  if (headers.ifMatch != null) return !matchesStrongly(headers.ifMatch, v.etag);
+  if (headers.ifUnmodifiedSince == null) return false;
+  const since = parseHttpDate(headers.ifUnmodifiedSince);
+  return since !== undefined && wholeSeconds(v.lastModifiedMs) > since;
+}
+
+/**
+ * Whether the client's copy is still good, so that 304 is the answer (RFC 9110 §13.2.2, steps 3 and 4). `If-None-Match` is compared
+ * weakly and, where it is present, `If-Modified-Since` does not count; an invalid date does not count either.
  */
 export function isNotModified(headers: ConditionalHeaders, v: Validators): boolean {
-  if (headers.ifNoneMatch != null) return matchesAny(headers.ifNoneMatch, v.etag);
+  if (headers.ifNoneMatch != null) return matchesWeakly(headers.ifNoneMatch, v.etag);
   if (headers.ifModifiedSince == null) return false;
   const since = parseHttpDate(headers.ifModifiedSince);
   return since !== undefined && wholeSeconds(v.lastModifiedMs) <= since;
@@ -35,13 +61,22 @@ export function rangeApplies(headers: ConditionalHeaders, v: Validators): boolea
   return parseHttpDate(value) === wholeSeconds(v.lastModifiedMs);
 }
 
-/** Weak comparison with a list of tags, or with `*`. What is not a tag matches nothing; commas inside tags belong to them. */
-function matchesAny(list: string, etag: string): boolean {
-  if (list.trim() === "*") return true;
-  for (const [, tag] of list.matchAll(/(?<![^\s,])(?:W\/)?("[\x21\x23-\x7e\x80-\xff]*")(?=[\s,]|$)/g)) {
-    if (tag === opaque(etag)) return true;
-  }
-  return false;
+/** A weak tag, on either side, is equal to nothing (RFC 9110 §8.8.3.2). */
+function matchesStrongly(list: string, etag: string): boolean {
+  return isAny(list) || tagsOf(list).some((tag) => tag === etag && !tag.startsWith("W/"));
+}
+
+function matchesWeakly(list: string, etag: string): boolean {
+  return isAny(list) || tagsOf(list).some((tag) => opaque(tag) === opaque(etag));
+}
+
+function isAny(list: string): boolean {
+  return list.trim() === "*";
+}
+
+/** The tags of a list. What is not a tag matches nothing; commas inside tags belong to them. */
+function tagsOf(list: string): string[] {
+  return list.slice(0, MAX_LIST).match(/(?<![^\s,])(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?=[\s,]|$)/g) ?? [];
 }
 
 function opaque(etag: string): string {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isNotModified, rangeApplies } from "./conditional.ts";
+import { isNotModified, isPreconditionFailed, rangeApplies } from "./conditional.ts";
 
 const present = { etag: '"abc"', lastModifiedMs: Date.UTC(2024, 0, 2, 3, 4, 5, 678) };
 const SAME = "Tue, 02 Jan 2024 03:04:05 GMT";
@@ -11,7 +11,33 @@ test("without conditions everything is modified and every range applies", () => 
   for (const absent of [{}, { ifNoneMatch: null, ifModifiedSince: null, ifRange: null }]) {
     assert.equal(isNotModified(absent, present), false);
     assert.equal(rangeApplies(absent, present), true);
+    assert.equal(isPreconditionFailed(absent, present), false);
   }
+});
+
+test("If-Match is compared strongly, in lists, and with *", () => {
+  for (const ifMatch of ['"abc"', '"x", "abc"', '"x","abc","y"', 'W/"x",\t"abc"', "*", " * "]) {
+    assert.equal(isPreconditionFailed({ ifMatch }, present), false, ifMatch);
+  }
+  for (const ifMatch of ['W/"abc"', '"x"', '"ABC"', "abc", '"abc', '"x,abc"', '"*"', ""]) {
+    assert.equal(isPreconditionFailed({ ifMatch }, present), true, ifMatch);
+  }
+  assert.equal(isPreconditionFailed({ ifMatch: 'W/"abc"' }, { ...present, etag: 'W/"abc"' }), true);
+});
+
+test("If-Unmodified-Since counts in whole seconds, unless there is an If-Match", () => {
+  for (const ifUnmodifiedSince of [SAME, LATER, "Tuesday, 02-Jan-24 03:04:05 GMT", "", "yesterday"]) {
+    assert.equal(isPreconditionFailed({ ifUnmodifiedSince }, present), false, ifUnmodifiedSince);
+  }
+  assert.equal(isPreconditionFailed({ ifUnmodifiedSince: EARLIER }, present), true);
+  assert.equal(isPreconditionFailed({ ifMatch: '"abc"', ifUnmodifiedSince: EARLIER }, present), false);
+  assert.equal(isPreconditionFailed({ ifMatch: '"x"', ifUnmodifiedSince: LATER }, present), true);
+});
+
+test("a list of tags is read to its eight thousandth character", () => {
+  const padded = (tag: string) => `${'"x", '.repeat(50_000)}${tag}`;
+  assert.equal(isNotModified({ ifNoneMatch: padded('"abc"') }, present), false);
+  assert.equal(isPreconditionFailed({ ifMatch: padded('"abc"') }, present), true);
 });
 
 test("If-None-Match is compared weakly, in lists, and with *", () => {

@@ -1,5 +1,11 @@
 import { type ByteSlice, parseRange } from "./byte_range.ts";
-import { type ConditionalHeaders, isNotModified, rangeApplies, type Validators } from "./conditional.ts";
+import {
+  type ConditionalHeaders,
+  isNotModified,
+  isPreconditionFailed,
+  rangeApplies,
+  type Validators,
+} from "./conditional.ts";
 import { essence, normaliseContentType } from "./content_type.ts";
 import { contentDisposition } from "./disposition.ts";
 import { formatHttpDate } from "./http_date.ts";
@@ -74,11 +80,13 @@ export interface MediaRequest {
 
 /**
  * The one place that turns (request, media) into status, headers and which bytes, for both tiers: conditionals first, then the range
- * (RFC 9110 §13.2.2), which only a GET has (§14.2). Throws M_UNKNOWN with status 416 for a range outside the body.
+ * (RFC 9110 §13.2.2), which only a GET has (§14.2). Throws M_UNKNOWN with status 412 where the media is not what the client makes
+ * its condition, and with 416 for a range outside the body.
  */
 export function answerMedia(request: MediaRequest, media: ServedMedia): MediaAnswer {
   const validators = { etag: `"${media.sha256}"`, lastModifiedMs: media.created };
   const conditions = conditionsOf(request);
+  if (isPreconditionFailed(conditions, validators)) throw preconditionFailed(validators);
   if (isNotModified(conditions, validators)) return { status: 304, headers: cacheHeaders(validators, media) };
   const headers = { ...cacheHeaders(validators, media), ...bodyHeaders(media) };
   const slice = sliceOf(request, conditions, validators, media);
@@ -90,6 +98,8 @@ export function answerMedia(request: MediaRequest, media: ServedMedia): MediaAns
 
 function conditionsOf(request: MediaRequest): ConditionalHeaders {
   return {
+    ifMatch: request.header("if-match"),
+    ifUnmodifiedSince: request.header("if-unmodified-since"),
     ifNoneMatch: request.header("if-none-match"),
     ifModifiedSince: request.header("if-modified-since"),
     ifRange: request.header("if-range"),
@@ -121,6 +131,13 @@ function dispositionOf(media: ServedMedia, type: string): string {
   if (media.kind === "download") return contentDisposition(type, media.name);
   const ending = THUMBNAIL_ENDINGS.get(essence(type));
   return contentDisposition(type, `thumbnail${ending ?? ""}`, ending === undefined ? undefined : "inline");
+}
+
+function preconditionFailed({ etag, lastModifiedMs }: Validators): MatrixError {
+  return new MatrixError("M_UNKNOWN", "The media is not the one that the request makes its condition", {
+    status: 412,
+    headers: { etag, "last-modified": formatHttpDate(lastModifiedMs) },
+  });
 }
 
 function sliceOf(

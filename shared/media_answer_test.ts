@@ -104,6 +104,30 @@ test("a copy that is still good is a 304 without a body's headers", () => {
   }
 });
 
+test("what is not what the client makes its condition is a 412 that says what it is, before 304 and 416", () => {
+  const failing = [
+    { "if-match": '"other"' },
+    { "if-match": `W/"${SHA}"`, "if-none-match": `"${SHA}"` },
+    { "if-match": '"other"', range: "bytes=5000-" },
+    { "if-unmodified-since": "Tue, 02 Jan 2024 03:04:04 GMT", "if-modified-since": SAME },
+  ];
+  for (const headers of failing as Record<string, string>[]) {
+    for (const method of ["GET", "HEAD"]) {
+      assert.throws(
+        () => answerMedia(ask(headers, method), media),
+        (error: unknown) => {
+          assert.ok(error instanceof MatrixError);
+          const answer = errorAnswer(error);
+          assert.equal(answer.headers.etag, `"${SHA}"`);
+          return answer.status === 412 && JSON.parse(answer.body ?? "").errcode === "M_UNKNOWN";
+        },
+      );
+    }
+  }
+  assert.equal(answerMedia(ask({ "if-match": `"${SHA}"`, "if-none-match": `"${SHA}"` }), media).status, 304);
+  assert.equal(answerMedia(ask({ "if-match": `"${SHA}"`, range: "bytes=0-9" }), media).status, 206);
+});
+
 test("conditions come before ranges, even unsatisfiable ones", () => {
   const headers = { "if-none-match": `"${SHA}"`, range: "bytes=5000-" };
   assert.equal(answerMedia(ask(headers), media).status, 304);

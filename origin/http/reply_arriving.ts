@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { CONDITIONS } from "../../shared/conditional.ts";
 import { answerArriving } from "../../shared/media_answer.ts";
 import type { Arriving } from "../pipelines/download/servable.ts";
 import type { Charge } from "../pipelines/limits/limits.ts";
@@ -8,9 +9,15 @@ import type { ReplyOptions } from "./reply_media.ts";
 import { headerOf } from "./request_context.ts";
 import { writeBody } from "./write.ts";
 
-/** Whether the answer to a request may begin before the media is here to its end: not that of a part of it, or of its headers alone. */
+/** Headers that are judged by all of the media. */
+const WHOLE_FIRST = ["range", ...CONDITIONS];
+
+/**
+ * Whether the answer to a request may begin before the media is here to its end: not that of a part of it, or of its headers alone;
+ * nor one with a condition, which is judged by the entity tag.
+ */
 export function mayArrive(request: FastifyRequest): boolean {
-  return request.method === "GET" && headerOf(request, "range") === undefined;
+  return request.method === "GET" && WHOLE_FIRST.every((name) => headerOf(request, name) === undefined);
 }
 
 /**

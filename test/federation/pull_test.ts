@@ -128,6 +128,16 @@ describe("media of another server", () => {
     assert.equal(stage.remote.asked(DOWNLOAD + slow.id), 1);
   });
 
+  test("what has a condition waits until it is whole, since its tag is judged", async () => {
+    const slow = offerSlowly(Buffer.alloc(300_000, "0123456789"), 150_000);
+    const failed = stage.get(slow.id, { headers: { "if-match": '"another"' } });
+    const kept = stage.get(slow.id, { headers: { "if-none-match": "*" } });
+    await until(() => stage.remote.asked(DOWNLOAD + slow.id) === 1);
+    slow.go();
+    assert.equal((await failed).status, 412);
+    assert.equal((await kept).status, 304);
+  });
+
   test("its bytes flow to those who ask while they are being stored", async () => {
     const bytes = Buffer.alloc(1_000_000, "flowing ");
     const slow = offerSlowly(bytes, 600_000);

@@ -105,7 +105,7 @@ for (const tier of ["origin", "edge"] as const) {
       assert.ok(Math.abs(Date.parse(headers["last-modified"] ?? "") - Date.now()) < 120_000);
     });
 
-    test("conditions decide between 200 and 304 as RFC 9110 §13.2.2 has it", async () => {
+    test("conditions decide between 200, 304 and 412 as RFC 9110 §13.2.2 has it", async () => {
       const cases: [Record<string, string>, number][] = [
         [{ "if-none-match": etag }, 304],
         [{ "if-none-match": `W/${etag}` }, 304],
@@ -124,12 +124,29 @@ for (const tier of ["origin", "edge"] as const) {
         // A condition that says "not modified" comes before any range.
         [{ "if-none-match": etag, range: "bytes=0-9" }, 304],
         [{ "if-none-match": '"other"', range: "bytes=0-9" }, 206],
+        [{ "if-match": etag }, 200],
+        [{ "if-match": "*" }, 200],
+        [{ "if-match": `"other", ${etag}` }, 200],
+        [{ "if-match": etag, range: "bytes=0-9" }, 206],
+        [{ "if-match": etag, "if-none-match": etag }, 304],
+        [{ "if-match": '"other"' }, 412],
+        [{ "if-match": `W/${etag}` }, 412],
+        [{ "if-unmodified-since": modified }, 200],
+        [{ "if-unmodified-since": "yesterday" }, 200],
+        [{ "if-unmodified-since": PAST }, 412],
+        // As with the other two, the tag counts alone where there is one; and a failed condition comes before everything else.
+        [{ "if-match": etag, "if-unmodified-since": PAST }, 200],
+        [{ "if-match": '"other"', "if-unmodified-since": FUTURE }, 412],
+        [{ "if-match": '"other"', "if-none-match": etag }, 412],
+        [{ "if-match": '"other"', range: "bytes=99999-" }, 412],
       ];
       for (const method of ["GET", "HEAD"]) {
         for (const [headers, status] of cases) {
           const heard = await get(headers, method);
           const expected = method === "HEAD" && status === 206 ? 200 : status;
           assert.equal(heard.status, expected, `${method} ${JSON.stringify(headers)}`);
+          if (status === 412) assert.equal(heard.headers.etag, etag);
+          if (status === 412 && method === "GET") assert.equal(jsonOf(heard).errcode, "M_UNKNOWN");
           if (status !== 304) continue;
           assert.equal(heard.body.byteLength, 0);
           assert.equal(heard.headers.etag, etag);

@@ -44,6 +44,17 @@ const CASES: readonly [string, string, Asking?][] = [
     "/_matrix/client/v1/media/download/{photo}",
     { token: USER, headers: { "if-none-match": "*" } },
   ],
+  ["If-Match of another", "/_matrix/client/v1/media/download/{photo}", { token: USER, headers: { "if-match": '"x"' } }],
+  [
+    "If-Unmodified-Since of long ago",
+    "/_matrix/client/v1/media/download/{photo}",
+    { token: USER, headers: { "if-unmodified-since": "Sat, 01 Jan 2000 00:00:00 GMT" } },
+  ],
+  [
+    "If-Match of another thumbnail",
+    "/_matrix/client/v1/media/thumbnail/{photo}?width=96&height=96&method=crop",
+    { token: USER, headers: { "if-match": '"x"' } },
+  ],
   [
     "a range with a stale If-Range",
     "/_matrix/client/v1/media/download/{bytes}",
