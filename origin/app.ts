@@ -59,12 +59,12 @@ export async function buildApp(config: Config, overrides: Overrides = {}): Promi
 
 /** From the bottom up: each `app_*.ts` makes one part of the house. */
 async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork: () => Promise<void> }> {
-  const { config, closers, clock, log, metrics, db, cache } = base;
+  const { config, closers, clock, steady, log, metrics, db, cache } = base;
   const edge = openEdge(base);
   const live = await makeLive(base);
   const limits = makeLimits({
     settings: () => live.now.config.rateLimit,
-    ...{ buckets: cache.buckets, clock, log, metrics },
+    ...{ buckets: cache.buckets, clock, steady, log, metrics },
   });
   const access = await makeAccess(base, edge, live, limits);
   const federation = makeFederation(base, edge);
@@ -93,10 +93,10 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
   };
 }
 
-function serve({ config, clock, log, metrics }: Base, live: Live, routes: readonly Route[]): FastifyInstance {
+function serve({ config, clock, steady, log, metrics }: Base, live: Live, routes: readonly Route[]): FastifyInstance {
   return makeServer(
     {
-      ...{ log, clock, metrics },
+      ...{ log, clock, steady, metrics },
       makeRequestId: randomRequestId,
       hopSecret: config.edge.enabled ? config.edge.hopSecret : undefined,
       trusted: {

@@ -49,11 +49,11 @@ const UNSETTLED_MS = 60_000;
 
 /** Makes what judges tokens, and voids the verdicts of which the configuration says something else than when they were given. */
 export async function makeAccess(base: Base, edge: Edge | undefined, live: Live, limits: Limits): Promise<Access> {
-  const { clock, db, log, metrics, closers } = base;
-  const cache = new TokenCache(clock);
-  const lines = new TokenLines({ clock, checkFailures: (address) => limits.checkFailures(address) });
+  const { clock, steady, db, log, metrics, closers } = base;
+  const cache = new TokenCache({ clock, steady });
+  const lines = new TokenLines({ clock: steady, checkFailures: (address) => limits.checkFailures(address) });
   const judgeToken = makeJudgeToken({
-    ...{ clock, cache, metrics, lines },
+    ...{ clock, steady, cache, metrics, lines },
     note: (names, { serverName, terms }) =>
       noteVerdict(db, { ...names, serverName, terms, expiresAt: clock() + UNSETTLED_MS }),
     takeBack: (note) => takeBackVerdict(db, note),
@@ -95,7 +95,7 @@ export async function makeAccess(base: Base, edge: Edge | undefined, live: Live,
       limitVerdict(
         limits,
         makeVerdict({
-          ...{ ...edge, db, clock, judgeToken, metrics, sharedSecret },
+          ...{ ...edge, db, clock, steady, judgeToken, metrics, sharedSecret },
           forget: (tokenHash) => cache.revokeToken(tokenHash),
           isInForce: ({ serverName, terms }) => live.now.tenants.get(serverName)?.terms === terms,
           deadlineMs: VERDICT_WRITE_MS,

@@ -10,7 +10,7 @@ import { makeAddressGuard } from "./net/ip_ranges.ts";
 import { makeSafeFetch, type SafeFetch } from "./net/safe_fetch.ts";
 import { QUESTIONS_AT_ONCE } from "./pipelines/authenticate/token_lines.ts";
 import type { FindDatastore } from "./pipelines/domain.ts";
-import { type Clock, systemClock } from "./platform/clock.ts";
+import { type Clock, type SteadyClock, steadyClock, systemClock } from "./platform/clock.ts";
 import { type MakeId, randomMediaId } from "./platform/ids.ts";
 import { type Log, makeLog } from "./platform/log.ts";
 import { type Metrics, makeMetrics } from "./platform/metrics.ts";
@@ -23,6 +23,7 @@ import type { Database } from "./stores/db/database.ts";
 /** What a test, or the command that starts both tiers, may put in place of the origin's own. Times in milliseconds. */
 export interface Overrides {
   readonly clock?: Clock;
+  readonly steady?: SteadyClock;
   readonly log?: Log;
   readonly makeMediaId?: MakeId;
   /** How long a body that nothing points at is kept. */
@@ -52,6 +53,7 @@ export interface Base {
   readonly overrides: Overrides;
   readonly closers: Closers;
   readonly clock: Clock;
+  readonly steady: SteadyClock;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly makeMediaId: MakeId;
@@ -81,12 +83,13 @@ const DECODER_BYTES = 1_200_000_000;
 /** Opens the database, the datastores, the way out, the decoders and the cache; each is noted in `closers` once it is open. */
 export async function openBase(config: Config, overrides: Overrides, closers: Closers): Promise<Base> {
   const clock = overrides.clock ?? systemClock;
+  const steady = overrides.steady ?? steadyClock;
   const log = overrides.log ?? makeLog({ level: config.repo.logLevel, json: config.repo.jsonLogs, write: toStdout });
 
   const db = await openDatabase(config, log);
   closers.push(() => db.close());
   const metrics = makeMetrics({ ofProcess: config.metrics.enabled });
-  const datastores = openDatastores(config, { db, log, metrics, steady: () => performance.now() });
+  const datastores = openDatastores(config, { db, log, metrics, steady });
   closers.push(() => datastores.close());
   await datastores.look(LOOK_MS);
 
@@ -113,11 +116,11 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   closers.push(() => imager.close());
 
   const redis = config.redis.enabled ? config.redis : undefined;
-  const cache = await openCache({ redis, patience: overrides.redisPatience, clock, log });
+  const cache = await openCache({ redis, patience: overrides.redisPatience, clock: steady, log });
   closers.push(() => cache.close());
 
   return {
-    ...{ config, overrides, closers, clock, log, metrics, db, datastores },
+    ...{ config, overrides, closers, clock, steady, log, metrics, db, datastores },
     ...{ dns, safeFetch, homeserverFetch, imager, cache },
     makeMediaId: overrides.makeMediaId ?? randomMediaId,
     makeTemporaryId: () => randomBytes(12).toString("hex"),

@@ -27,7 +27,7 @@ const PUBLICATION_MS = 10 * 60_000;
 
 /** Opens the bucket; `undefined` where the configuration has no edge. */
 export function openEdge(base: Base): Edge | undefined {
-  const { config, db, clock, log, metrics, datastores, findDatastore, makeTemporaryId } = base;
+  const { config, db, clock, steady, log, metrics, datastores, findDatastore, makeTemporaryId } = base;
   const bucket = openEdgeBucket(config);
   if (!bucket) return undefined;
   base.closers.push(() => bucket.close());
@@ -44,7 +44,7 @@ export function openEdge(base: Base): Edge | undefined {
       deadlineMs: PUBLICATION_MS,
     }),
     publishKey: makePublishKey({
-      ...{ bucket, clock, log, metrics },
+      ...{ bucket, clock, steady, log, metrics },
       drawGeneration: () => nextGeneration(db),
       deadlineMs: WRITE_MS,
     }),

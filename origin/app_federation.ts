@@ -72,14 +72,17 @@ export async function loadIdentities(config: Config): Promise<Map<string, Signin
 }
 
 /** Makes what other servers are asked with. */
-export function makeFederation({ config, clock, db, safeFetch, dns, cache }: Base, edge: Edge | undefined): Federation {
+export function makeFederation(
+  { config, clock, steady, db, safeFetch, dns, cache }: Base,
+  edge: Edge | undefined,
+): Federation {
   const { federation } = config;
-  const resolve = makeResolveServer({ safeFetch, srv: dns.srv, clock, random: Math.random });
-  const circuits = new HostCircuits({ failures: federation.backoffAt, clock });
-  const uncountedFetch = makeFederationFetch({ safeFetch, resolve, clock });
-  const federationFetch = makeFederationFetch({ safeFetch, resolve, clock, circuits });
+  const resolve = makeResolveServer({ safeFetch, srv: dns.srv, clock: steady, random: Math.random });
+  const circuits = new HostCircuits({ failures: federation.backoffAt, clock: steady });
+  const uncountedFetch = makeFederationFetch({ safeFetch, resolve, clock: steady });
+  const federationFetch = makeFederationFetch({ safeFetch, resolve, clock: steady, circuits });
   const serverKeys = makeServerKeys({
-    ...{ federationFetch, clock },
+    ...{ federationFetch, clock, steady },
     drawGeneration: () => nextGeneration(db),
     onWithdrawn: edge?.withdrawKeys,
     store: keyStore(cache.hints, clock),
@@ -90,11 +93,11 @@ export function makeFederation({ config, clock, db, safeFetch, dns, cache }: Bas
 
 /** Makes what fetches media, with the news that the processes tell each other of it. */
 export async function makePulling(base: Base, parts: PullingParts): Promise<Pulling> {
-  const { db, clock, log, metrics, safeFetch, makeTemporaryId } = base;
+  const { db, clock, steady, log, metrics, safeFetch, makeTemporaryId } = base;
   const { limits, storeOnce, federationFetch } = parts;
   const { federation, downloads } = base.config;
   const closing = new AbortController();
-  const failures = makePullFailures({ clock, keepMs: downloads.failureCacheMinutes * 60_000 });
+  const failures = makePullFailures({ clock: steady, keepMs: downloads.failureCacheMinutes * 60_000 });
   const turns = makePullTurns({
     ...{ db, clock, log },
     holder: makeTemporaryId(),
@@ -103,14 +106,14 @@ export async function makePulling(base: Base, parts: PullingParts): Promise<Pull
   });
   const pullOnce = makePullOnce({
     ...{ db, clock, log, metrics, turns, failures },
-    fetchMedia: makeFetchMedia({ federationFetch, safeFetch, clock, ignoredHosts: federation.ignoredHosts }),
+    fetchMedia: makeFetchMedia({ federationFetch, safeFetch, clock: steady, ignoredHosts: federation.ignoredHosts }),
     slots: makePullSlots({ workers: downloads.numWorkers, waiting: WAITING_PULLS, waitMs: SLOT_WAIT_MS }),
     receive: makeReceivePulled({ limits, makeTemporaryId }),
     store: makeStorePulled({ clock, storeOnce, deadlineMs: STORE_MS }),
     patienceMs: PATIENCE_MS,
     closing: closing.signal,
   });
-  const pullRemote = makePullRemote({ clock, pullOnce, failures });
+  const pullRemote = makePullRemote({ clock: steady, pullOnce, failures });
   const unlisten = await hear(
     db,
     PULLED,

@@ -38,16 +38,16 @@ const ESTIMATE_MS = 10 * 60_000;
 
 /** Makes the tenants of the configuration, and remakes them when it changes. */
 export async function makeLive(base: Base): Promise<Live> {
-  const { clock, db, log, homeserverFetch, datastores } = base;
+  const { clock, steady, db, log, homeserverFetch, datastores } = base;
   const estimateBytes = makeEstimate<ReadonlyMap<string, number>>({
-    ...{ clock, ttlMs: ESTIMATE_MS, fallback: new Map() },
+    ...{ clock: steady, ttlMs: ESTIMATE_MS, fallback: new Map() },
     ask: () => bytesByDatastore(db),
     onError: (error) => log.warn({ error }, "cannot tell how much each datastore holds"),
   });
   const read = async (config: Config) => {
     const identities = await loadIdentities(config);
     datastores.follow(config);
-    return readCurrent(config, { clock, safeFetch: homeserverFetch, datastores, estimateBytes, identities });
+    return readCurrent(config, { clock, steady, safeFetch: homeserverFetch, datastores, estimateBytes, identities });
   };
   let now = await read(base.config);
   return {

@@ -69,7 +69,7 @@ const THUMBNAIL_MS = 60_000;
 
 /** Makes uploads, downloads, thumbnails and what belongs to them. */
 export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<MediaWork> {
-  const { config, overrides, closers, clock, log, db, imager, makeMediaId, makeTemporaryId } = base;
+  const { config, overrides, closers, clock, steady, log, db, imager, makeMediaId, makeTemporaryId } = base;
   const { edge, live, limits, federation } = parts;
   const datastores = base.findDatastore;
   const { publish } = edge ?? {};
@@ -90,7 +90,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
   const { pullRemote } = pulling;
 
   // Being looked for.
-  const mediaRows = new FreshCache<Media>({ clock, ttlMs: ROW_MS, max: MAX_ROWS });
+  const mediaRows = new FreshCache<Media>({ clock: steady, ttlMs: ROW_MS, max: MAX_ROWS });
   closers.push(
     await hear(db, CHANGED, { onNews: (uri) => mediaRows.forget(uri), onGap: () => mediaRows.clear() }, base),
   );
@@ -116,7 +116,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     metrics: base.metrics,
     deadlineMs: THUMBNAIL_MS,
   });
-  const rows = new FreshCache<Thumbnail>({ clock, ttlMs: ROW_MS, max: MAX_ROWS });
+  const rows = new FreshCache<Thumbnail>({ clock: steady, ttlMs: ROW_MS, max: MAX_ROWS });
   const findArriving = makeFindArriving(visibility);
 
   return {
@@ -126,7 +126,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     download: makeDownload({ findVisible, findArriving, datastores, restore, publish, accessLog }),
     thumbnail: makeThumbnails({
       ...{ db, clock, rows, findVisible, datastores, restore, publish },
-      generate: rememberBroken(generate, { clock }),
+      generate: rememberBroken(generate, { clock: steady }),
     }),
     info: makeInfo({ db, findVisible, bringLocal, probe: imager.probe, deadlineMs: THUMBNAIL_MS }),
     localCopy: makeLocalCopy({ db, clock, makeMediaId, findVisible, quotas }),

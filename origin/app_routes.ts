@@ -53,7 +53,7 @@ const SPOOL = { totalBytes: 1_024 * MIB, timeoutMs: 10 * 60_000 };
 
 /** Every route of the origin. The limits of `rateLimit` hold for all but the health check and what the edge asks for itself. */
 export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]> {
-  const { db, clock } = base;
+  const { db, steady } = base;
   const { live, limits, media } = parts;
   const { authenticate, logouts, giveVerdict } = parts.access;
   const { tenantOf } = live;
@@ -82,7 +82,7 @@ export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]
       ...identiconRoutes({ tenantOf }),
       ...versionsRoutes({
         tenantOf,
-        clientVersions: makeClientVersions({ clock, ttlMs: VERSIONS_MS, lines: parts.access.lines }),
+        clientVersions: makeClientVersions({ clock: steady, ttlMs: VERSIONS_MS, lines: parts.access.lines }),
       }),
       ...versionRoutes(await readBuild()),
     ]),
@@ -100,7 +100,7 @@ function publicationWaitMs({ overrides }: Base): number {
 
 function listFederationRoutes(base: Base, parts: RouteParts): Route[] {
   const { live, limits, federation, media, edge } = parts;
-  const { clock, safeFetch, makeMediaId, makeTemporaryId } = base;
+  const { clock, steady, safeFetch, makeMediaId, makeTemporaryId } = base;
   const { tenantOf } = live;
   const authenticateServer = limitServers(
     limits,
@@ -111,13 +111,13 @@ function listFederationRoutes(base: Base, parts: RouteParts): Route[] {
       ...{ authenticateServer, limits, publicationWaitMs: publicationWaitMs(base) },
       download: media.download,
       thumbnail: media.thumbnail,
-      openShared: makeSharedRead({ ...SHARED_READ, clock, spool: { ...SPOOL, makeId: makeTemporaryId } }),
+      openShared: makeSharedRead({ ...SHARED_READ, clock: steady, spool: { ...SPOOL, makeId: makeTemporaryId } }),
       publishKey: edge?.publishKey,
     }),
     ...federationTestRoutes({
       ...{ tenantOf, authenticate: parts.access.authenticate },
       diagnoseServer: makeDiagnoseServer({
-        ...{ clock, safeFetch, makeMediaId, resolve: federation.resolve },
+        ...{ clock, steady, safeFetch, makeMediaId, resolve: federation.resolve },
         federationFetch: federation.uncountedFetch,
       }),
     }),

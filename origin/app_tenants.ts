@@ -7,7 +7,7 @@ import type { SafeFetch } from "./net/safe_fetch.ts";
 import type { ApplicationService } from "./pipelines/authenticate/application_service.ts";
 import { fingerprintTerms } from "./pipelines/authenticate/terms.ts";
 import type { Domain, MediaKind } from "./pipelines/domain.ts";
-import type { Clock } from "./platform/clock.ts";
+import type { Clock, SteadyClock } from "./platform/clock.ts";
 import type { Datastore } from "./stores/datastores/datastore.ts";
 import { makePickDatastore } from "./stores/datastores/pick.ts";
 
@@ -16,6 +16,7 @@ import { makePickDatastore } from "./stores/datastores/pick.ts";
 /** What making tenants needs of the rest. */
 export interface TenantParts {
   readonly clock: Clock;
+  readonly steady: SteadyClock;
   readonly safeFetch: SafeFetch;
   readonly datastores: Pick<OpenDatastores, "get" | "requirePresent">;
   /** How many bytes each datastore holds, by id; may be a little old. */
@@ -37,6 +38,7 @@ function makeTenant(config: Config, domain: DomainConfig, parts: TenantParts): T
     timeoutMs: domain.timeouts.clientServerTimeoutSeconds * 1000,
     safeFetch: parts.safeFetch,
     clock: parts.clock,
+    steady: parts.steady,
   });
   const { maxCacheTimeSeconds, useLocalAppserviceConfig, appservices } = domain.accessTokens;
   const tokenTtlMs = Math.max(0, maxCacheTimeSeconds) * 1000;

@@ -17,6 +17,7 @@ import { startBoth } from "./launch/start_both.ts";
 import { startEdgeAlone } from "./launch/start_edge.ts";
 import { stopSignal } from "./launch/stop_signal.ts";
 import { programVersion } from "./launch/version.ts";
+import { steadyClock } from "./platform/clock.ts";
 
 /** `mxcdn <command>`. */
 
@@ -38,7 +39,7 @@ const program = new Command("mxcdn")
 withEdgePort(withPort(withConfigOptions(program.command("start"))))
   .description("Runs both tiers on this machine: the origin, and the edge under `wrangler dev`.")
   .action(async (given: GivenOptions) => {
-    end(await startBoth(launchOptions(given, repoConfig), { say, makeSecret, stop: stopSignal(Date.now) }));
+    end(await startBoth(launchOptions(given, repoConfig), { say, makeSecret, stop: stopSignal(steadyClock) }));
   });
 
 withLocalEdge(withEdgePort(withPort(withConfigOptions(program.command("origin")))))
@@ -53,7 +54,7 @@ withEdgePort(withPort(withConfigOptions(program.command("edge"))))
   .option("--origin <url>", "where the origin is, instead of what the configuration says")
   .action(async (given: GivenOptions & { origin?: string }) => {
     const options = { ...launchOptions(given, repoConfig), origin: given.origin };
-    end(await startEdgeAlone(options, { say, makeSecret, stop: stopSignal(Date.now) }));
+    end(await startEdgeAlone(options, { say, makeSecret, stop: stopSignal(steadyClock) }));
   });
 
 const config = program.command("config").description("Checks and explains the configuration.");

@@ -15,6 +15,7 @@ import { sayOn } from "./launch/say.ts";
 import { makeSecret } from "./launch/secret.ts";
 import { stopSignal } from "./launch/stop_signal.ts";
 import { programVersion } from "./launch/version.ts";
+import { steadyClock } from "./platform/clock.ts";
 
 /**
  * The origin as a process of its own: `node origin/main.ts`, `mxcdn origin`, and what `npm start` runs beside the edge. Ends
@@ -30,7 +31,7 @@ export async function main(args: readonly string[]): Promise<void> {
     build: buildApp,
     say: sayOn(process),
     makeSecret,
-    stop: stopSignal(Date.now),
+    stop: stopSignal(steadyClock),
     quiet: process.connected,
   });
   // Whatever is still open (an idle connection, a channel to the process that started us) must not keep us.

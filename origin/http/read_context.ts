@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { HOP_HEADERS, HOP_REFUSED_HEADER, type Hop, type HopRefusal, verifyHop } from "../../shared/hop_signature.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { Clock, SteadyClock } from "../platform/clock.ts";
 import type { MakeId } from "../platform/ids.ts";
 import type { Log } from "../platform/log.ts";
 import { plainAddress } from "./plain_address.ts";
@@ -12,6 +12,7 @@ import { routablePath } from "./routable_path.ts";
 export interface ContextParts {
   readonly log: Log;
   readonly clock: Clock;
+  readonly steady: SteadyClock;
   readonly makeRequestId: MakeId;
   /** The secret shared with the edge; `undefined`: no edge, no hop is believed. */
   readonly hopSecret: string | undefined;
@@ -42,7 +43,7 @@ export async function readContext(
     target: hop?.target ?? request.originalUrl,
     contentType,
     signal: goneSignal(reply),
-    startedMs: parts.clock(),
+    startedMs: parts.steady(),
     log: parts.log.child({ id }),
   };
 }

@@ -16,6 +16,7 @@ export interface RequestContext {
   readonly contentType: string | undefined;
   /** Aborts when the client goes away before the answer is complete. */
   readonly signal: AbortSignal;
+  /** When it began, by the steady clock. */
   readonly startedMs: number;
   readonly log: Log;
 }

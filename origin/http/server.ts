@@ -93,7 +93,7 @@ function register(server: FastifyInstance, parts: ServerParts, route: Route): vo
   const observe = (request: FastifyRequest, reply: FastifyReply) => {
     parts.metrics.requestSeen(action, request.method);
     reply.raw.once("close", () => {
-      const took = parts.clock() - request.context.startedMs;
+      const took = parts.steady() - request.context.startedMs;
       parts.metrics.requestAnswered(action, request.method, reply.statusCode, took);
       request.context.log.info({ action, method: request.method, status: reply.statusCode, ms: took }, "answered");
     });

@@ -1,4 +1,4 @@
-import type { Clock } from "../platform/clock.ts";
+import type { SteadyClock } from "../platform/clock.ts";
 
 /** Thrown instead of asking a server that has failed too often. */
 export class CircuitOpenError extends Error {
@@ -26,13 +26,13 @@ const MAX_WAIT_MS = 60_000;
  */
 export class Circuit {
   readonly #failuresAllowed: number;
-  readonly #clock: Clock;
+  readonly #clock: SteadyClock;
   #failures = 0;
   #waitMs = 0;
   #openUntil = 0;
   #probing = false;
 
-  constructor(options: { failures: number; clock: Clock }) {
+  constructor(options: { failures: number; clock: SteadyClock }) {
     this.#failuresAllowed = options.failures;
     this.#clock = options.clock;
   }

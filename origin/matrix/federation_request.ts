@@ -6,7 +6,7 @@ import type { SafeResponse } from "../net/fetch_answer.ts";
 import { FetchError, type FetchFailure } from "../net/fetch_error.ts";
 import { redirectTarget } from "../net/hop.ts";
 import type { FetchOptions, SafeFetch } from "../net/safe_fetch.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { SteadyClock } from "../platform/clock.ts";
 import { judgeAnswer, judgeError } from "./federation_judgement.ts";
 import type { HostCircuits } from "./host_circuits.ts";
 import type { ResolvedServer, ResolveServer } from "./resolve.ts";
@@ -55,7 +55,7 @@ export interface FederationParts {
   resolve: ResolveServer;
   /** Absent: every request is sent, whatever came of those before, and counts for nothing. */
   circuits?: HostCircuits;
-  clock: Clock;
+  clock: SteadyClock;
 }
 
 /** An answer, and the place that it is from. */

@@ -1,3 +1,4 @@
+import type { Clock } from "../platform/clock.ts";
 import type { FederationFetch } from "./federation_request.ts";
 import { isCountersigned, KeyAnswerError, type KeySet, readKeyAnswer, readNotaryAnswer } from "./key_answer.ts";
 
@@ -17,7 +18,7 @@ const MAX_BYTES = 131_072;
 /** Makes the {@link FetchKeys}. `notaryKeys` finds the keys of a notary without asking another one. */
 export function makeFetchKeys(parts: {
   federationFetch: FederationFetch;
-  clock: () => number;
+  clock: Clock;
   notaries: readonly string[];
   notaryKeys: (notary: string, patience: KeyPatience) => Promise<KeySet>;
 }): FetchKeys {

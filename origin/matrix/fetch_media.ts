@@ -5,7 +5,7 @@ import { formatMxc, type Mxc, parseMxc } from "../../shared/mxc.ts";
 import type { SafeResponse } from "../net/fetch_answer.ts";
 import { FetchError } from "../net/fetch_error.ts";
 import type { SafeFetch } from "../net/safe_fetch.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { SteadyClock } from "../platform/clock.ts";
 import type { FederationFetch, SigningIdentity } from "./federation_request.ts";
 import { openEnvelope } from "./media_envelope.ts";
 import { fromStatus, malformed, notThere, readErrcode, toRemoteError } from "./remote_error.ts";
@@ -47,7 +47,7 @@ export interface FetchMediaParts {
   safeFetch: SafeFetch;
   /** Server names that nothing is fetched from (`federation.ignoredHosts`); case does not matter. */
   ignoredHosts: readonly string[];
-  clock: Clock;
+  clock: SteadyClock;
 }
 
 const REDIRECTS = 5;

@@ -1,7 +1,7 @@
 import type { Credentials } from "../../shared/access_token.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import type { SafeFetch } from "../net/safe_fetch.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { Clock, SteadyClock } from "../platform/clock.ts";
 import { Circuit, CircuitOpenError, type Judgement } from "./circuit.ts";
 import { judgeError } from "./federation_judgement.ts";
 import { HomeserverOutage, readAnswer, type UncheckedObject, UnusableAnswer } from "./homeserver_answer.ts";
@@ -47,6 +47,7 @@ export interface HomeserverParts {
   timeoutMs: number;
   safeFetch: SafeFetch;
   clock: Clock;
+  steady: SteadyClock;
 }
 
 const MAX_ANSWER_BYTES = 262_144;
@@ -54,7 +55,7 @@ const OUTAGE_RETRY_MS = 2_000;
 
 /** Makes the {@link Homeserver}; it keeps the circuit that leaves the homeserver alone when it is down. */
 export function makeHomeserver(parts: HomeserverParts): Homeserver {
-  const circuit = new Circuit({ failures: parts.backoffAt, clock: parts.clock });
+  const circuit = new Circuit({ failures: parts.backoffAt, clock: parts.steady });
   const base = parts.csApi.replace(/\/+$/, "");
 
   async function ask<T>(question: Question, check: (body: UncheckedObject) => T): Promise<T> {

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../platform/clock.ts";
+import type { SteadyClock } from "../platform/clock.ts";
 import { Circuit, type Judgement } from "./circuit.ts";
 
 /** Hosts in trouble that are remembered; the one longest out of use is forgotten first. */
@@ -7,11 +7,11 @@ const MAX_HOSTS = 10_000;
 
 /** A {@link Circuit} for each remote server. Only those that fail take memory, and of those a bounded number. */
 export class HostCircuits {
-  readonly #options: { failures: number; clock: Clock };
+  readonly #options: { failures: number; clock: SteadyClock };
   readonly #troubled = new LRUCache<string, Circuit>({ max: MAX_HOSTS });
 
   /** `failures`: in a row, after which a host is left alone for a while (`federation.backoffAt`). */
-  constructor(options: { failures: number; clock: Clock }) {
+  constructor(options: { failures: number; clock: SteadyClock }) {
     this.#options = options;
   }
 

@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import { parseServerName, type ServerName } from "../../shared/server_name.ts";
 import type { Dns } from "../net/dns.ts";
 import type { SafeFetch } from "../net/safe_fetch.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { SteadyClock } from "../platform/clock.ts";
 import { SingleFlight } from "../platform/single_flight.ts";
 import { unlessAborted } from "../platform/unless_aborted.ts";
 import { orderSrv, type Target } from "./srv.ts";
@@ -45,7 +45,7 @@ export interface ResolveParts {
   safeFetch: SafeFetch;
   /** SRV records; an empty list if there are none. */
   srv: Dns["srv"];
-  clock: Clock;
+  clock: SteadyClock;
   /** Numbers from 0 up to but not including 1. */
   random: () => number;
 }

@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import { FetchError } from "../net/fetch_error.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { Clock, SteadyClock } from "../platform/clock.ts";
 import type { Ticket } from "../platform/fair_queue.ts";
 import type { FederationFetch } from "./federation_request.ts";
 import { type KeyPatience, makeFetchKeys } from "./fetch_keys.ts";
@@ -49,6 +49,7 @@ export interface ServerKeys {
 export interface ServerKeysParts {
   federationFetch: FederationFetch;
   clock: Clock;
+  steady: SteadyClock;
   /** Larger than all generations that were drawn before, by any process. */
   drawGeneration: () => Promise<number>;
   /** Told of keys that a server has withdrawn before anybody relies on what came in their place. */
@@ -59,6 +60,9 @@ export interface ServerKeysParts {
   /** How long anybody waits until a server is asked, in milliseconds; default 5 s. */
   waitMs?: number;
 }
+
+/** Keys in the memory of this process, with the time of the steady clock when they were fetched. */
+type Known = KeptKeys & { readonly fetchedSteadyMs: number };
 
 const MAX_SERVERS = 5_000;
 const MAX_FAILURES = 10_000;
@@ -76,11 +80,11 @@ const ACQUAINTANCE: KeyPatience = { requestMs: 15_000, wholeMs: 30_000 };
 
 /** Makes the {@link ServerKeys} with their bounded memory. */
 export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
-  const { clock, store, drawGeneration } = parts;
+  const { clock, steady, store, drawGeneration } = parts;
   /** Also those that have expired: their servers are acquaintances. */
-  const known = new LRUCache<string, KeptKeys>({ max: MAX_SERVERS });
+  const known = new LRUCache<string, Known>({ max: MAX_SERVERS });
   const failed = new LRUCache<string, { retryAtMs: number; failures: number }>({ max: MAX_FAILURES });
-  const fetching = new Map<string, { ticket: Ticket; keys: Promise<KeptKeys> }>();
+  const fetching = new Map<string, { ticket: Ticket; keys: Promise<Known> }>();
   const lines = makeKeyLines(parts.waitMs ?? WAIT_MS);
   const direct = { federationFetch: parts.federationFetch, clock };
   const fetchOfNotary = makeFetchKeys({
@@ -94,31 +98,56 @@ export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
     async find(serverName, keyId, asker) {
       const remembered = await recall(serverName, keyId);
       if (remembered && Object.hasOwn(remembered.keys, keyId)) {
-        if (clock() >= freshUntilMs(remembered)) refresh(serverName, asker).catch(() => {});
+        if (ageOf(remembered) >= freshForMs(remembered)) refresh(serverName, asker).catch(() => {});
         return pick(remembered, keyId);
       }
-      if (remembered && clock() < remembered.fetchedAtMs + UNKNOWN_KEY_MS) return undefined;
+      if (remembered && ageOf(remembered) < UNKNOWN_KEY_MS) return undefined;
       return pick(await refresh(serverName, asker), keyId);
     },
   };
 
   /** The valid keys that we remember, or that the store does if it may know better. */
-  async function recall(serverName: string, keyId: string): Promise<KeptKeys | undefined> {
+  async function recall(serverName: string, keyId: string): Promise<Known | undefined> {
     const own = known.get(serverName);
-    if (own && clock() < sufficesUntilMs(own, keyId)) return own;
+    if (own && suffices(own, keyId)) return own;
     const stored = await store?.read(serverName).catch(() => undefined);
-    if (stored && (!own || own.generation < stored.generation)) known.set(serverName, stored);
+    if (stored && (!own || own.generation < stored.generation)) remember(stored);
     const best = known.get(serverName);
     return best && clock() < best.validUntilMs ? best : undefined;
   }
 
+  /** They were fetched as long ago as the time of day says, and from now on they age by the steady clock. */
+  function remember(keys: KeptKeys): Known {
+    const remembered = { ...keys, fetchedSteadyMs: steady() - Math.max(0, clock() - keys.fetchedAtMs) };
+    known.set(keys.serverName, remembered);
+    return remembered;
+  }
+
+  function ageOf({ fetchedSteadyMs }: Known): number {
+    return steady() - fetchedSteadyMs;
+  }
+
+  /** Whether nobody else need be asked about a key. */
+  function suffices(keys: Known, keyId: string): boolean {
+    const forMs = Object.hasOwn(keys.keys, keyId) ? freshForMs(keys) : UNKNOWN_KEY_MS;
+    return ageOf(keys) < forMs && clock() < keys.validUntilMs;
+  }
+
+  function pick(keys: Known, keyId: string): ServerKey | undefined {
+    const { serverName, validUntilMs, generation } = keys;
+    const publicKey = Object.hasOwn(keys.keys, keyId) ? keys.keys[keyId] : undefined;
+    if (publicKey === undefined) return undefined;
+    const freshUntilMs = Math.min(validUntilMs, clock() + freshForMs(keys) - ageOf(keys));
+    return { serverName, keyId, publicKey, validUntilMs, freshUntilMs, generation };
+  }
+
   /** Asks the server, once for all who want to know. */
-  async function refresh(serverName: string, asker: string): Promise<KeptKeys> {
+  async function refresh(serverName: string, asker: string): Promise<Known> {
     const running = fetching.get(serverName);
     running?.ticket.support(lines.claimOf(asker));
     if (running) return await running.keys;
     const failure = failed.get(serverName);
-    const waitMs = (failure?.retryAtMs ?? 0) - clock();
+    const waitMs = (failure?.retryAtMs ?? 0) - steady();
     if (waitMs > 0) throw unavailable(new Error("Asked for its keys in vain a moment ago"), waitMs);
     const ticket = lines.ticket(asker, known.has(serverName));
     const keys = ticket
@@ -128,22 +157,22 @@ export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
     return await keys;
   }
 
-  async function fetchAndKeep(serverName: string, failures: number): Promise<KeptKeys> {
+  async function fetchAndKeep(serverName: string, failures: number): Promise<Known> {
     const before = known.get(serverName);
     const generation = await drawGeneration();
     const fetched = await fetchKeys(serverName, before ? ACQUAINTANCE : FIRST_CONTACT).catch((error) => {
       if (error instanceof FetchError && error.failure === "busy") throw keysBusy();
       const waitMs = Math.min(FIRST_RETRY_MS * 2 ** Math.min(failures, 10), MAX_RETRY_MS);
-      failed.set(serverName, { retryAtMs: clock() + waitMs, failures: failures + 1 });
+      failed.set(serverName, { retryAtMs: steady() + waitMs, failures: failures + 1 });
       throw unavailable(error, waitMs);
     });
     failed.delete(serverName);
     const keys = { ...fetched, generation };
     const keyIds = withdrawn(before, keys);
     if (keyIds.length > 0) await parts.onWithdrawn?.({ serverName, keyIds });
-    known.set(serverName, keys);
+    const remembered = remember(keys);
     await store?.write(keys).catch(() => {});
-    return keys;
+    return remembered;
   }
 
   async function keysOfNotary(notary: string, patience: KeyPatience): Promise<KeptKeys> {
@@ -151,31 +180,18 @@ export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
     if (own && clock() < own.validUntilMs) return own;
     const generation = await drawGeneration();
     const keys = { ...(await fetchOfNotary(notary, patience)), generation };
-    known.set(notary, keys);
+    remember(keys);
     return keys;
   }
 }
 
-/** Until when nobody else need be asked about a key. */
-function sufficesUntilMs(keys: KeptKeys, keyId: string): number {
-  const untilMs = Object.hasOwn(keys.keys, keyId) ? freshUntilMs(keys) : keys.fetchedAtMs + UNKNOWN_KEY_MS;
-  return Math.min(untilMs, keys.validUntilMs);
-}
-
 /** Halfway to their end at the latest keys are fetched again, while they can still be used. */
-function freshUntilMs({ fetchedAtMs, validUntilMs }: KeptKeys): number {
-  return Math.min((fetchedAtMs + validUntilMs) / 2, fetchedAtMs + FRESH_MS);
+function freshForMs({ fetchedAtMs, validUntilMs }: KeptKeys): number {
+  return Math.min(Math.floor((validUntilMs - fetchedAtMs) / 2), FRESH_MS);
 }
 
 function withdrawn(before: KeptKeys | undefined, { keys }: KeptKeys): string[] {
   return Object.keys(before?.keys ?? {}).filter((keyId) => before?.keys[keyId] !== keys[keyId]);
-}
-
-function pick(known: KeptKeys, keyId: string): ServerKey | undefined {
-  const { serverName, keys, validUntilMs, generation } = known;
-  const publicKey = Object.hasOwn(keys, keyId) ? keys[keyId] : undefined;
-  if (publicKey === undefined) return undefined;
-  return { serverName, keyId, publicKey, validUntilMs, freshUntilMs: freshUntilMs(known), generation };
 }
 
 function unavailable(cause: unknown, retryAfterMs: number): MatrixError {

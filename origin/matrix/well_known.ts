@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import { parseServerName } from "../../shared/server_name.ts";
 import type { SafeResponse } from "../net/fetch_answer.ts";
 import type { SafeFetch } from "../net/safe_fetch.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { SteadyClock } from "../platform/clock.ts";
 import { SingleFlight } from "../platform/single_flight.ts";
 
 /** What `/.well-known/matrix/server` of a host says: the server name it delegates to, or nothing usable. */
@@ -40,7 +40,7 @@ const FIRST_FAILURE_MS = 60_000;
 const STALE_MS = 24 * HOUR_MS;
 
 /** Makes the {@link FindWellKnown} with its cache, which remembers failures as well. */
-export function makeFindWellKnown(parts: { safeFetch: SafeFetch; clock: Clock }): FindWellKnown {
+export function makeFindWellKnown(parts: { safeFetch: SafeFetch; clock: SteadyClock }): FindWellKnown {
   const known = new LRUCache<string, Entry>({ max: MAX_HOSTS });
   const asking = new SingleFlight<Entry>();
 
@@ -69,7 +69,7 @@ export function makeFindWellKnown(parts: { safeFetch: SafeFetch; clock: Clock })
     if (response.status !== 200) await response.body.cancel();
     if (delegate === undefined) throw new Error(`Status ${response.status} without a valid m.server`);
     const nowMs = parts.clock();
-    const refreshAtMs = nowMs + lifetime(response, nowMs);
+    const refreshAtMs = nowMs + lifetime(response);
     return { delegate, note: "well-known", refreshAtMs, staleUntilMs: refreshAtMs + STALE_MS, failures: 0 };
   }
 
@@ -90,14 +90,15 @@ function readDelegate(body: unknown): string | undefined {
 }
 
 /** For how long the answer may be kept, by its caching headers (RFC 9111, sections 5.2 and 5.3), within our bounds. */
-function lifetime(response: SafeResponse, nowMs: number): number {
+function lifetime(response: SafeResponse): number {
   const control = response.headers.get("cache-control")?.toLowerCase() ?? "";
   if (/\bno-(?:store|cache)\b/.test(control)) return MIN_MS;
   const maxAge = /\bmax-age="?(\d{1,12})/.exec(control)?.[1];
   if (maxAge !== undefined) return bounded(Number(maxAge) * 1000);
   const expires = response.headers.get("expires");
-  // A date that can't be read, "0" above all, has passed (RFC 9111, section 5.3).
-  return expires === null ? DEFAULT_MS : bounded((Date.parse(expires) || 0) - nowMs);
+  // By the clock of the server itself (RFC 9111, section 4.2.1). A date that can't be read, "0" above all, has passed.
+  const answeredMs = Date.parse(response.headers.get("date") ?? "");
+  return expires === null ? DEFAULT_MS : bounded(Date.parse(expires) - answeredMs || 0);
 }
 
 function bounded(ms: number): number {

@@ -1,8 +1,8 @@
-import type { Clock } from "./clock.ts";
+import type { SteadyClock } from "./clock.ts";
 
 /** What {@link makeEstimate} needs. */
 export interface EstimateParts<T> {
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   /** How old an answer may be before another is asked for, in milliseconds. */
   readonly ttlMs: number;
   readonly ask: () => Promise<T>;

@@ -1,10 +1,10 @@
 import { LRUCache } from "lru-cache";
-import type { Clock } from "./clock.ts";
+import type { SteadyClock } from "./clock.ts";
 import { SingleFlight } from "./single_flight.ts";
 
 /** How long a value counts as fresh, in milliseconds, and how many are kept. */
 export interface FreshCacheOptions {
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   readonly ttlMs: number;
   readonly max: number;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
+import { passing } from "../support/clocks.ts";
 import { ask, type Heard, jsonOf } from "../support/http.ts";
 import { newUser, originForFile, stackForFile, startLone } from "../uploads/stage.ts";
 
@@ -40,7 +41,7 @@ for (const tier of ["origin", "edge"] as const) {
 
 describe("versions", () => {
   let aheadMs = 0;
-  const lone = originForFile({ overrides: { clock: () => Date.now() + aheadMs } });
+  const lone = originForFile({ overrides: passing(() => aheadMs) });
   const asked = () => lone().homeserver.asked.filter((path) => path === VERSIONS).length;
 
   test("are asked for once for many at once, and again after a minute; with a token on its own", async () => {

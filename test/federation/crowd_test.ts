@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { startOrigin, startStack } from "../support/app.ts";
+import { passing } from "../support/clocks.ts";
 import { databaseKinds, newDatabase } from "../support/database.ts";
 import { ask, type Heard, upload } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
@@ -80,7 +81,7 @@ describe("many who want the same at once", () => {
     let aheadMs = 0;
     const stage = await openStage(
       { after: (close) => void closers.push(close) },
-      { postgres: database.url, overrides: { clock: () => Date.now() + aheadMs } },
+      { postgres: database.url, overrides: passing(() => aheadMs) },
     );
     stage.remote.media.set("left", { bytes: Buffer.from("left behind") });
     await stage.origin.app.db.query(

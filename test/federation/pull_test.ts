@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createConnection } from "node:net";
 import { before, beforeEach, describe, test } from "node:test";
+import { passing } from "../support/clocks.ts";
 import { listFiles } from "../support/files.ts";
 import { ask, jsonOf } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
@@ -15,7 +16,7 @@ let aheadMs = 0;
 before(async () => {
   stage = await openStage(lifetime, {
     more: "downloads: { maxBytes: 5000000, failureCacheMinutes: 15, numWorkers: 20 }",
-    overrides: { clock: () => Date.now() + aheadMs },
+    overrides: passing(() => aheadMs),
   });
 });
 

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { passing } from "../support/clocks.ts";
 import { ask } from "../support/http.ts";
 import { makePhoto } from "../support/pictures.ts";
 import { openStage, USER } from "./stage.ts";
 
 test("media of another server whose datastore has left the configuration is fetched again, and its thumbnails are made", async (t) => {
   let passedMs = 0;
-  const stage = await openStage(t, { overrides: { clock: () => Date.now() + passedMs } });
+  const stage = await openStage(t, { overrides: passing(() => passedMs) });
   const photo = await makePhoto(200, 100);
   stage.remote.media.set("kept", { bytes: photo, type: "image/jpeg" });
   const thumbnail = `${stage.path("kept").replace("/download/", "/thumbnail/")}?width=32&height=32&method=crop`;

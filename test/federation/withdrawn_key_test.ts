@@ -4,6 +4,7 @@ import { before, test } from "node:test";
 import { importSeed, signJson } from "../../shared/sign_json.ts";
 import { signRequest } from "../../shared/x_matrix.ts";
 import { startStack, type TestStack } from "../support/app.ts";
+import { passing } from "../support/clocks.ts";
 import { ask, upload } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
 import {
@@ -30,7 +31,7 @@ before(async () => {
   stack = await startStack(lifetime, {
     serverName: SERVER,
     yaml: `federation: ${LOOPBACK_FEDERATION}`,
-    overrides: { outboundCa: world.authority.ca, clock: () => Date.now() + aheadMs },
+    overrides: { outboundCa: world.authority.ca, ...passing(() => aheadMs) },
   });
   const uploaded = await upload(stack.tiers.origin, "token_of_user", "ours ".repeat(50), { type: "text/plain" });
   path = `/_matrix/federation/v1/media/download/${uploaded.split("/")[1]}`;

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { type Limits, makeLimits } from "../../origin/pipelines/limits/limits.ts";
 import type { RateLimits } from "../../origin/pipelines/limits/rate_limits.ts";
 import type { Counted } from "../../origin/pipelines/limits/subject.ts";
-import { systemClock } from "../../origin/platform/clock.ts";
+import { steadyClock, systemClock } from "../../origin/platform/clock.ts";
 import { silentLog } from "../../origin/platform/log.ts";
 import { makeMetrics } from "../../origin/platform/metrics.ts";
 import { makeMemoryBuckets } from "../../origin/stores/cache/memory_buckets.ts";
@@ -36,7 +36,7 @@ describe("limits, by a clock of their own", () => {
       ...stage,
       stage,
       metrics,
-      limits: makeLimits({ settings: () => stage.settings, buckets, clock, log, metrics }),
+      limits: makeLimits({ settings: () => stage.settings, buckets, clock, steady: clock, log, metrics }),
     };
   };
 
@@ -263,7 +263,7 @@ describe("limits shared through Redis", { skip: redisSkip() }, () => {
   let caches: Cache[];
   before(async () => {
     const redis = { shards: [{ name: "one", addr: sharedRedis() }], databaseNumber: 0 };
-    const settings = { redis, patience: LONG_PATIENCE, clock: systemClock, log: silentLog };
+    const settings = { redis, patience: LONG_PATIENCE, clock: steadyClock, log: silentLog };
     caches = await Promise.all([settings, settings].map(openCache));
   });
   after(async () => {
@@ -299,7 +299,7 @@ describe("limits whose Redis is killed", { skip: redisServerSkip() }, () => {
     const redis = await startRedis(t);
     const shards = [{ name: "one", addr: redis.addr }];
     const where = { redis: { shards, databaseNumber: 0 }, patience: LONG_PATIENCE };
-    const cache = await openCache({ ...where, clock: systemClock, log: silentLog });
+    const cache = await openCache({ ...where, clock: steadyClock, log: silentLog });
     t.after(() => cache.close());
     const limits = limitsOn(cache, { ...DEFAULTS, requestsPerSecond: 0.001 });
     const charge = await limits.chargeDownload(user(), 1000);
@@ -321,7 +321,14 @@ function bytesOf(downloads: RateLimits["buckets"]["downloads"]): Partial<RateLim
 
 function limitsOn({ buckets }: Cache, settings: RateLimits): Limits {
   const metrics = makeMetrics({ ofProcess: false });
-  return makeLimits({ settings: () => settings, buckets, clock: systemClock, log: silentLog, metrics });
+  return makeLimits({
+    settings: () => settings,
+    buckets,
+    clock: systemClock,
+    steady: steadyClock,
+    log: silentLog,
+    metrics,
+  });
 }
 
 function pick<T>(list: readonly T[], turn: number): T {

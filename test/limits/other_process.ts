@@ -1,6 +1,6 @@
 /** Run by `limits_test.ts` as a process of its own: prints how many of so many requests of a user pass. */
 import { makeLimits } from "../../origin/pipelines/limits/limits.ts";
-import { systemClock } from "../../origin/platform/clock.ts";
+import { steadyClock, systemClock } from "../../origin/platform/clock.ts";
 import { silentLog } from "../../origin/platform/log.ts";
 import { makeMetrics } from "../../origin/platform/metrics.ts";
 import { openCache } from "../../origin/stores/cache/open_cache.ts";
@@ -16,12 +16,13 @@ const settings = {
   buckets: { downloads: bytes, remoteFetches: bytes },
 };
 const redis = { shards: [{ name: "one", addr }], databaseNumber: 0 };
-const cache = await openCache({ redis, patience: LONG_PATIENCE, clock: systemClock, log: silentLog });
+const cache = await openCache({ redis, patience: LONG_PATIENCE, clock: steadyClock, log: silentLog });
 const metrics = makeMetrics({ ofProcess: false });
 const limits = makeLimits({
   settings: () => settings,
   buckets: cache.buckets,
   clock: systemClock,
+  steady: steadyClock,
   log: silentLog,
   metrics,
 });

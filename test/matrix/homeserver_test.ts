@@ -28,6 +28,7 @@ beforeEach(async () => {
       timeoutMs,
       safeFetch,
       clock: () => nowMs,
+      steady: () => nowMs,
     });
   homeserver = make(30_000);
   hasty = make(300);

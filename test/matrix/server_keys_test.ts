@@ -38,7 +38,13 @@ let generation = 0;
 /** What fetches keys anew, and has nothing from before. */
 function makeKeys(more: Partial<ServerKeysParts> = {}): ServerKeys {
   const drawGeneration = async () => ++generation;
-  return makeServerKeys({ federationFetch: peer.federationFetch, clock: () => peer.nowMs, drawGeneration, ...more });
+  return makeServerKeys({
+    federationFetch: peer.federationFetch,
+    clock: () => peer.nowMs,
+    steady: () => peer.nowMs,
+    drawGeneration,
+    ...more,
+  });
 }
 
 interface Claims {

@@ -98,6 +98,22 @@ for (const kind of databaseKinds()) {
       assert.deepEqual((await db.query("SELECT FROM edge_outbox")).rows, []);
     });
 
+    test("delivers what was noted or put off before the time of day was set back", async (t) => {
+      let broken = true;
+      const { outbox, world } = await openOutbox(t, (request, response) => {
+        if (!broken || request !== "PUT /media/d/x/1") return false;
+        refuse(response, 403, "AccessDenied");
+        return true;
+      });
+      await note(0, 3);
+      assert.equal(await outbox.sweep(0, never), 2);
+      broken = false;
+      assert.equal(await outbox.sweep(0, never), 0, "it waits a while");
+      await note(10, 12);
+      world.nowMs -= HOUR_MS;
+      assert.equal(await outbox.sweep(0, never), 3);
+    });
+
     test("ends at once when it is told to, however long the store takes, and puts nothing off for that", async (t) => {
       const stop = new AbortController();
       const { outbox, complaints } = await openOutbox(t, () => {

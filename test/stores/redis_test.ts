@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { systemClock } from "../../origin/platform/clock.ts";
+import { steadyClock } from "../../origin/platform/clock.ts";
 import { type Log, silentLog } from "../../origin/platform/log.ts";
 import type { Pour } from "../../origin/stores/cache/bucket.ts";
 import { MAX_HINT_BYTES } from "../../origin/stores/cache/hint_cache.ts";
@@ -21,7 +21,7 @@ for (const kind of kinds) {
   describe(`a cache in ${kind.name}`, { skip: kind.skip }, () => {
     let cache: Cache;
     before(async () => {
-      cache = await openCache({ redis: kind.redis(), patience: LONG_PATIENCE, clock: systemClock, log: silentLog });
+      cache = await openCache({ redis: kind.redis(), patience: LONG_PATIENCE, clock: steadyClock, log: silentLog });
     });
     after(() => cache.close());
 
@@ -210,7 +210,7 @@ describe("a Redis in trouble", { skip: redisServerSkip() }, () => {
       { name: "ill", addr: ill.addr },
     ];
     const where = { redis: { shards, databaseNumber: 0 }, patience: LONG_PATIENCE };
-    const cache = await openCache({ ...where, clock: systemClock, log: silentLog });
+    const cache = await openCache({ ...where, clock: steadyClock, log: silentLog });
     t.after(() => cache.close());
     const keys = Array.from({ length: 40 }, (_, index) => `key ${index}`);
     await ill.kill();
@@ -260,7 +260,7 @@ async function openOn(
 ): Promise<Cache> {
   const log: Log = { ...silentLog, warn: (_, text) => void said.push(text), info: (_, text) => void said.push(text) };
   const redis = { shards: [shard(addr)], databaseNumber: 0 };
-  const cache = await openCache({ redis, patience, clock: systemClock, log });
+  const cache = await openCache({ redis, patience, clock: steadyClock, log });
   t.after(() => cache.close());
   return cache;
 }

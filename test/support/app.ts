@@ -24,6 +24,7 @@ export interface HomeserverSettings {
   readonly csApi: string;
   readonly adminApiKind?: "matrix" | "synapse" | "dendrite";
   readonly signingKeyPath?: string;
+  readonly backoffAt?: number;
 }
 
 /** What a test may say of its origin. `yaml`: more sections of the configuration. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ACCOUNTS, startOrigin } from "../support/app.ts";
+import { passing } from "../support/clocks.ts";
 import { startHomeserver } from "../support/homeserver.ts";
 import { ask, upload } from "../support/http.ts";
 import { makePhoto } from "../support/pictures.ts";
@@ -15,7 +16,7 @@ test("thumbnails go so many days after they were made, and are made again when s
   const { url, app } = await startOrigin(t, {
     homeservers: { "example.org": homeserver.url },
     yaml: "thumbnails: { expireAfterDays: 2 }",
-    overrides: { clock: () => Date.now() + aheadMs },
+    overrides: passing(() => aheadMs),
   });
   const id = await upload(url, TOKEN, await makePhoto(200, 200), { type: "image/jpeg" });
   const path = `/_matrix/client/v1/media/thumbnail/${id}?width=96&height=96&method=crop`;

@@ -32,11 +32,11 @@ for (const kind of databaseKinds()) {
     /** A judge of tokens over a bucket that is a map; `whoami` is the homeserver. */
     function makeBench(whoami: (asked: number) => Promise<Identity>, how: Partial<VerdictParts> = {}) {
       const clock = () => NOW;
-      const cache = new TokenCache(clock);
+      const cache = new TokenCache({ clock, steady: clock });
       const bucket = new Map<string, EdgeDocument>();
       let asked = 0;
       const judgeToken = makeJudgeToken({
-        ...{ clock, cache, metrics: { tokenJudged: () => undefined } },
+        ...{ clock, steady: clock, cache, metrics: { tokenJudged: () => undefined } },
         lines: new TokenLines({ clock, checkFailures: async () => undefined }),
         note: (names, { serverName, terms }) =>
           noteVerdict(db, { ...names, serverName, terms, expiresAt: NOW + 60_000 }),
@@ -44,7 +44,14 @@ for (const kind of databaseKinds()) {
       });
       const revoke = makeRevoke({ db, clock, cache, tell: async () => undefined, deliver: async () => undefined });
       const give = makeVerdict({
-        ...{ db, clock, judgeToken, metrics: { published: () => undefined }, sharedSecret: () => "the shared secret" },
+        ...{
+          db,
+          clock,
+          steady: clock,
+          judgeToken,
+          metrics: { published: () => undefined },
+          sharedSecret: () => "the shared secret",
+        },
         forget: (tokenHash) => cache.revokeToken(tokenHash),
         isInForce: () => true,
         keepsOrder: async () => true,

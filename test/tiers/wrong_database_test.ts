@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { makeLog } from "../../origin/platform/log.ts";
 import { startOrigin } from "../support/app.ts";
+import { passing } from "../support/clocks.ts";
 import { listFiles } from "../support/files.ts";
 import { startHomeserver } from "../support/homeserver.ts";
 import { ask, upload } from "../support/http.ts";
@@ -32,7 +33,7 @@ test("a folder of media that is taken over by a new, empty database loses nothin
   const said: string[] = [];
   let aheadMs = 0;
   const overrides = {
-    clock: () => Date.now() + aheadMs,
+    ...passing(() => aheadMs),
     log: makeLog({ level: "warn", json: true, write: (line) => void said.push(line) }),
   };
   const open = async (database: string) => {

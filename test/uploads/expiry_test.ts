@@ -3,6 +3,7 @@ import { readdir } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
+import { passing } from "../support/clocks.ts";
 import { ask, jsonOf } from "../support/http.ts";
 import { until } from "../support/until.ts";
 import { bytes, CREATE, create, download, newUser, originForFile, put, startLone } from "./stage.ts";
@@ -11,7 +12,7 @@ const HOUR_MS = 3_600_000;
 let aheadMs = 0;
 const lone = originForFile({
   yaml: "uploads: { maxPending: 2, maxAgeSeconds: 3600 }",
-  overrides: { clock: () => Date.now() + aheadMs },
+  overrides: passing(() => aheadMs),
 });
 
 describe("an id that was not filled in time", () => {

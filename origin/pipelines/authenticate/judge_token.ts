@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Credentials } from "../../../shared/access_token.ts";
 import { verdictKey } from "../../../shared/object_key.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
 import type { VerdictNote } from "../../stores/db/verdicts.ts";
@@ -32,6 +32,7 @@ export interface TokenContext {
 /** What `makeJudgeToken` needs. */
 export interface JudgeTokenParts {
   readonly clock: Clock;
+  readonly steady: SteadyClock;
   readonly cache: TokenCache;
   readonly metrics: Pick<Metrics, "tokenJudged">;
   /** In which the homeserver is asked. */
@@ -86,8 +87,9 @@ export function makeJudgeToken(parts: JudgeTokenParts): JudgeToken {
     const begun = parts.cache.begin();
     const flight = `${context.fenced} ${begun} ${entry.key}`;
     return await asking.run(flight, async () => {
+      const untilMs = parts.steady() + domain.tokenTtlMs;
       const judged = await ask(domain, credentials, context, names);
-      parts.cache.put(entry, judged, begun);
+      parts.cache.put(entry, judged, { begun, untilMs });
       return judged;
     });
   };

@@ -10,11 +10,12 @@ const IDENTITY = { userId: "@a:example.org", isGuest: false };
 
 /** A judge whose homeserver answers when the test says so. */
 function makeBench() {
-  const cache = new TokenCache(() => 1_000);
+  const cache = new TokenCache({ clock: () => 1_000, steady: () => 1_000 });
   const questions: PromiseWithResolvers<Identity>[] = [];
   const takenBack: number[] = [];
   const judge = makeJudgeToken({
     clock: () => 1_000,
+    steady: () => 1_000,
     cache,
     metrics: { tokenJudged: () => undefined },
     lines: { judge: (_asker, question) => question() },

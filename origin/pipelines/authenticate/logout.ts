@@ -57,6 +57,8 @@ export interface Logouts {
 /** A homeserver that has not answered may still do what it was asked: so long it is waited before the logout is finished. */
 const UNANSWERED_MS = 180_000;
 const RETRY_MS = 10_000;
+/** How far the clocks of two processes may differ. */
+const MAX_SKEW_MS = 60_000;
 const MAX_UNFINISHED = 10_000;
 
 /**
@@ -116,7 +118,7 @@ export function makeLogouts({ db, clock, log, revoke, lines }: LogoutParts): Log
       revoke.forget(revocationOf(unfinished.map(scopeOfRow)));
       await workOff(
         {
-          due: (limit) => dueLogouts(db, clock(), limit),
+          due: (limit) => dueLogouts(db, clock(), limit, clock() + UNANSWERED_MS + MAX_SKEW_MS),
           work: finishLate,
           postpone: async ({ id }, error) => {
             log.warn({ error }, "cannot finish a logout yet; trying again");

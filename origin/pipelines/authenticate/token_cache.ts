@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../../platform/clock.ts";
+import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { VerdictNote } from "../../stores/db/verdicts.ts";
 
 /** What is known of a token: whose it is. Only good news is kept; refusals and outages never. */
@@ -27,6 +27,18 @@ export interface TokenNames {
   tokenHash: string;
 }
 
+/** For how long an answer is remembered, and since when it was asked for. */
+interface PutOptions {
+  readonly begun: number;
+  readonly untilMs: number;
+}
+
+interface Entry {
+  readonly identity: JudgedIdentity;
+  readonly tokenHash: string;
+  readonly untilMs: number;
+}
+
 const MAX_TOKENS = 50_000;
 const MAX_REVOCATIONS = 50_000;
 
@@ -35,14 +47,14 @@ const MAX_REVOCATIONS = 50_000;
  * still under way: what was begun before the revocation is not remembered after it.
  */
 export class TokenCache {
-  readonly #entries: LRUCache<string, { identity: JudgedIdentity; tokenHash: string }>;
+  readonly #entries: LRUCache<string, Entry>;
   readonly #revoked = new LRUCache<string, number>({ max: MAX_REVOCATIONS });
-  readonly #clock: Clock;
+  readonly #clocks: { readonly clock: Clock; readonly steady: SteadyClock };
   #turn = 0;
   #clearedAt = 0;
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  constructor(clocks: { readonly clock: Clock; readonly steady: SteadyClock }) {
+    this.#clocks = clocks;
     this.#entries = new LRUCache({ max: MAX_TOKENS });
   }
 
@@ -50,7 +62,9 @@ export class TokenCache {
   get(key: string): JudgedIdentity | undefined {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
-    if (entry.identity.expiresAt > this.#clock()) return entry.identity;
+    const leftMs = entry.untilMs - this.#clocks.steady();
+    // The time of day may have been set since: the date is told anew by what is left.
+    if (leftMs > 0) return { ...entry.identity, expiresAt: this.#clocks.clock() + leftMs };
     this.#entries.delete(key);
     return undefined;
   }
@@ -60,10 +74,15 @@ export class TokenCache {
     return this.#turn;
   }
 
-  /** Remembers an answer until it expires, unless its token or user was revoked since `begun`. False when it was not kept for that reason. */
-  put(names: TokenNames, identity: JudgedIdentity, begun: number): boolean {
+  /**
+   * Remembers an answer until the time `untilMs` of the steady clock, unless its token or user was revoked since `begun`. False when it
+   * was not kept for that reason.
+   */
+  put(names: TokenNames, identity: JudgedIdentity, { begun, untilMs }: PutOptions): boolean {
     if (this.#revokedSince(names.tokenHash, begun) || this.#revokedSince(identity.userId, begun)) return false;
-    if (identity.expiresAt > this.#clock()) this.#entries.set(names.key, { identity, tokenHash: names.tokenHash });
+    if (untilMs > this.#clocks.steady()) {
+      this.#entries.set(names.key, { identity, tokenHash: names.tokenHash, untilMs });
+    }
     return true;
   }
 

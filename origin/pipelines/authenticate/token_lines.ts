@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { MatrixError } from "../../../shared/matrix_error.ts";
-import { type Clock, pause } from "../../platform/clock.ts";
+import { pause, type SteadyClock } from "../../platform/clock.ts";
 import { FairQueue, type FairQueueOptions } from "../../platform/fair_queue.ts";
 import { networkOf } from "../limits/subject.ts";
 
@@ -15,7 +15,7 @@ export interface TokenAsker {
 
 /** What {@link TokenLines} needs. */
 export interface TokenLinesParts {
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   /** Throws 429 for an address from which too many tokens came that nobody has. Asked for tokens that were not seen good. */
   readonly checkFailures: (clientAddress: string | undefined) => Promise<void>;
   /** How much is asked at once and waits, for tokens seen good and for all others each. */

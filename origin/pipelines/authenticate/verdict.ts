@@ -2,7 +2,7 @@ import type { Credentials } from "../../../shared/access_token.ts";
 import type { ServingPolicy } from "../../../shared/serving_policy.ts";
 import { type LiveVerdict, VERDICT_MEMORY_MS, type VerdictScope } from "../../../shared/verdict.ts";
 import { Circuit } from "../../matrix/circuit.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { settleVerdict, takeBackVerdict } from "../../stores/db/verdicts.ts";
@@ -15,6 +15,7 @@ import type { JudgedIdentity } from "./token_cache.ts";
 export interface VerdictParts {
   readonly db: Database;
   readonly clock: Clock;
+  readonly steady: SteadyClock;
   readonly judgeToken: JudgeToken;
   /** Forgets what is remembered of a token, by its hash. */
   readonly forget: (tokenHash: string) => void;
@@ -68,7 +69,7 @@ const STORE_FAILURES = 3;
  */
 export function makeVerdict(parts: VerdictParts): GiveVerdict {
   // Who waits for a verdict is not to wait each time for a store that is away.
-  const store = new Circuit({ failures: STORE_FAILURES, clock: parts.clock });
+  const store = new Circuit({ failures: STORE_FAILURES, clock: parts.steady });
 
   return async function giveVerdict(domain, credentials, context) {
     const secret = parts.sharedSecret();

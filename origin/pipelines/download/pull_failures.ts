@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import * as z from "zod";
 import { isErrcode, MatrixError } from "../../../shared/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
 
 /** What is remembered, and told to the other processes, of a fetch that failed. Times in milliseconds. */
 export interface PullFailure {
@@ -46,7 +46,13 @@ const OURS = new Set([429, 500, 503, 507]);
 const OUTAGE_MS = 60_000;
 
 /** Makes the memory. `keepMs`: for how long a definite answer ("there is no such media", "it is too large") is believed. */
-export function makePullFailures({ clock, keepMs }: { readonly clock: Clock; readonly keepMs: number }): PullFailures {
+export function makePullFailures({
+  clock,
+  keepMs,
+}: {
+  readonly clock: SteadyClock;
+  readonly keepMs: number;
+}): PullFailures {
   const known = new LRUCache<string, { readonly failure: PullFailure; readonly untilMs: number }>({
     max: MAX_FAILURES,
   });

@@ -1,6 +1,6 @@
 import { MatrixError } from "../../../shared/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
-import { type Clock, pause } from "../../platform/clock.ts";
+import { pause, type SteadyClock } from "../../platform/clock.ts";
 import { unlessAborted } from "../../platform/unless_aborted.ts";
 import type { Media } from "../../stores/db/media.ts";
 import type { Patience } from "./await_pending.ts";
@@ -10,7 +10,7 @@ import { concerns, type PullOrder } from "./pull_order.ts";
 
 /** What {@link makePullRemote} needs. */
 export interface PullRemoteParts {
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   readonly pullOnce: PullOnce;
   readonly failures: PullFailures;
 }

@@ -1,13 +1,13 @@
 import { LRUCache } from "lru-cache";
 import { HeldBodies, type Hold } from "../../../shared/held_bodies.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
 import type { Servable } from "./servable.ts";
 import { makeSpooledRead, type SpoolOptions } from "./spooled_read.ts";
 
 /** How much is read at once for many. Bytes and milliseconds. */
 export interface SharedReadOptions {
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   /** The largest body that is read into memory. */
   readonly memoryBodyBytes: number;
   /** What all bodies that are kept in memory may take together; those that are being sent may take as much again. */

@@ -5,12 +5,13 @@ import type { Target } from "../../matrix/srv.ts";
 import type { SafeResponse } from "../../net/fetch_answer.ts";
 import { FetchError } from "../../net/fetch_error.ts";
 import type { SafeFetch } from "../../net/safe_fetch.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { MakeId } from "../../platform/ids.ts";
 
 /** What {@link makeDiagnoseServer} needs. */
 export interface DiagnoseServerParts {
   readonly clock: Clock;
+  readonly steady: SteadyClock;
   readonly resolve: ResolveServer;
   readonly safeFetch: SafeFetch;
   /** Without circuits: what others met with shall not show here, nor what is met with here to others. */
@@ -52,7 +53,7 @@ const KEYS_PATH = "/_matrix/key/v2/server";
  * names and addresses, and are for administrators only.
  */
 export function makeDiagnoseServer(parts: DiagnoseServerParts): DiagnoseServer {
-  const { clock, safeFetch, federationFetch } = parts;
+  const { clock, steady, safeFetch, federationFetch } = parts;
 
   return async function diagnoseServer(serverName, signAs, signal) {
     const steps: DiscoveryStep[] = [];
@@ -68,12 +69,12 @@ export function makeDiagnoseServer(parts: DiagnoseServerParts): DiagnoseServer {
   };
 
   async function found<T>(ask: () => Promise<T>): Promise<Finding<T>> {
-    const startedMs = clock();
+    const startedMs = steady();
     try {
       const value = await ask();
-      return { ok: true, value, tookMs: clock() - startedMs };
+      return { ok: true, value, tookMs: steady() - startedMs };
     } catch (error) {
-      return { ok: false, reason: reasonOf(error), tookMs: clock() - startedMs };
+      return { ok: false, reason: reasonOf(error), tookMs: steady() - startedMs };
     }
   }
 

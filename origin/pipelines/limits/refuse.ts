@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { MatrixError } from "../../../shared/matrix_error.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { Limit } from "./rate_limits.ts";
@@ -8,6 +8,7 @@ import type { Limit } from "./rate_limits.ts";
 /** What {@link makeRefuse} needs. */
 export interface RefuseParts {
   readonly clock: Clock;
+  readonly steady: SteadyClock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "limitReached">;
 }
@@ -23,7 +24,7 @@ const MAX_REMEMBERED = 10_000;
  * Refuses with 429 `M_LIMIT_EXCEEDED`: the text, `limit`, `limit_subject` and `limit_until` say which limit it was, whose
  * and until when. The log says the same, once a minute for each.
  */
-export function makeRefuse({ clock, log, metrics }: RefuseParts): Refuse {
+export function makeRefuse({ clock, steady, log, metrics }: RefuseParts): Refuse {
   const logged = new LRUCache<string, number>({ max: MAX_REMEMBERED });
 
   return function refuse(limit, subject, waitMs) {
@@ -42,7 +43,7 @@ export function makeRefuse({ clock, log, metrics }: RefuseParts): Refuse {
   };
 
   function isNews(what: string): boolean {
-    const now = clock();
+    const now = steady();
     if (now - (logged.get(what) ?? Number.NEGATIVE_INFINITY) < LOG_EVERY_MS) return false;
     logged.set(what, now);
     return true;

@@ -50,6 +50,8 @@ export interface Outbox {
 
 const RETRY_MS = 2_000;
 const MAX_RETRY_MS = 5 * 60_000;
+/** How far the clocks of two processes may differ. */
+const MAX_SKEW_MS = 60_000;
 
 /** Makes the outbox. */
 export function makeOutbox(parts: OutboxParts): Outbox {
@@ -91,7 +93,7 @@ export function makeOutbox(parts: OutboxParts): Outbox {
     },
     async sweep(ageMs, signal) {
       await countWaiting();
-      const due = (limit: number) => dueOutbox(db, clock() - ageMs, limit);
+      const due = (limit: number) => dueOutbox(db, clock() - ageMs, limit, clock() + MAX_RETRY_MS + MAX_SKEW_MS);
       const late = postpone("cannot tell the edge of a change");
       const delivered = await workOff({ due, work: write, postpone: late }, signal);
       if (delivered > 0) await countWaiting();

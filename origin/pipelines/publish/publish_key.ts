@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import { domainKey, signingKeyKey } from "../../../shared/object_key.ts";
 import type { DomainDocument, ServerKeyDocument } from "../../../shared/server_key_document.ts";
 import type { ServerKey } from "../../matrix/server_keys.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
@@ -13,6 +13,7 @@ import type { Domain } from "../domain.ts";
 export interface PublishKeyParts {
   readonly bucket: Pick<EdgeBucket, "writeDocument">;
   readonly clock: Clock;
+  readonly steady: SteadyClock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "published">;
   /** The generation of what is about to be said of a domain. */
@@ -71,9 +72,9 @@ export function makePublishKey(parts: PublishKeyParts): PublishKey {
   /** `text` is what has to change before a document is written again at once. */
   async function publish(key: string, text: string, make: () => Promise<{ gen: number }>): Promise<void> {
     const last = written.get(key);
-    if (last?.text === text && parts.clock() - last.atMs < REPEAT_MS) return;
+    if (last?.text === text && parts.steady() - last.atMs < REPEAT_MS) return;
     await running.run(`${key} ${text}`, async () => {
-      const atMs = parts.clock();
+      const atMs = parts.steady();
       try {
         await parts.bucket.writeDocument(key, await make(), AbortSignal.timeout(parts.deadlineMs));
         parts.metrics.published("key");

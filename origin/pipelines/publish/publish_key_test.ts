@@ -29,6 +29,7 @@ beforeEach(() => {
       },
     },
     clock: () => now,
+    steady: () => now,
     log: silentLog,
     metrics: { published: () => undefined },
     drawGeneration: async () => ++drawn,

@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { ThumbnailSpec } from "../../../shared/thumbnail_size.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
 import type { Media } from "../../stores/db/media.ts";
 import type { Thumbnail } from "../../stores/db/thumbnails.ts";
 import type { Domain } from "../domain.ts";
@@ -19,7 +19,7 @@ const SMALL_SIDE = 1_024;
  * until its time is over, and there are few. Of many who want thumbnails of one picture at once the first tries alone. Only
  * failures that are the picture's are remembered (400 and 413), never ours.
  */
-export function rememberBroken(generate: MakeThumbnail, { clock }: { readonly clock: Clock }): MakeThumbnail {
+export function rememberBroken(generate: MakeThumbnail, { clock }: { readonly clock: SteadyClock }): MakeThumbnail {
   const broken = new LRUCache<string, { readonly error: MatrixError; readonly untilMs: number }>({ max: MAX_KNOWN });
   const trying = new Map<string, Promise<unknown>>();
 

@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Credentials } from "../../../shared/access_token.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
 import { hashToken, tokenNames } from "../authenticate/judge_token.ts";
 import type { TokenLines } from "../authenticate/token_lines.ts";
@@ -23,7 +23,7 @@ export interface VersionsDomain {
 
 /** What {@link makeClientVersions} needs. */
 export interface ClientVersionsParts {
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   /** How long an answer of the homeserver is remembered, in milliseconds. */
   readonly ttlMs: number;
   /** In which the homeserver is asked with a token. */

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../../platform/clock.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
 import { type HintCache, MAX_HINT_BYTES } from "./hint_cache.ts";
 
 interface Kept {
@@ -12,7 +12,7 @@ const ENTRY_BYTES = 200;
 const encoder = new TextEncoder();
 
 /** Hints in the memory of this process: at most `maxBytes` bytes of them, those not asked for longest pushed out first. */
-export function makeMemoryHints(options: { readonly clock: Clock; readonly maxBytes: number }): HintCache {
+export function makeMemoryHints(options: { readonly clock: SteadyClock; readonly maxBytes: number }): HintCache {
   const { clock, maxBytes } = options;
   const kept = new LRUCache<string, Kept>({
     maxSize: maxBytes,

@@ -1,12 +1,12 @@
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../../platform/clock.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
 import { type Buckets, drained, type Level, type Pour, waitFor } from "./bucket.ts";
 
 /** How many buckets of each kind (what stands before the first colon of the key) are kept. About 200 bytes each. */
 const MAX_BUCKETS = 50_000;
 
 /** Buckets in the memory of this process. Each kind has its own room, so that many of one kind push out none of another. */
-export function makeMemoryBuckets(options: { readonly clock: Clock; readonly max?: number }): Buckets {
+export function makeMemoryBuckets(options: { readonly clock: SteadyClock; readonly max?: number }): Buckets {
   const { clock, max = MAX_BUCKETS } = options;
   const kinds = new Map<string, LRUCache<string, Level>>();
 

@@ -1,4 +1,4 @@
-import type { Clock } from "../../platform/clock.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Buckets } from "./bucket.ts";
 import type { HintCache } from "./hint_cache.ts";
@@ -20,7 +20,7 @@ export interface CacheSettings {
   readonly redis: { readonly shards: readonly RedisAddress[]; readonly databaseNumber: number } | undefined;
   /** How long Redis is waited for, where it is not the usual fraction of a second. */
   readonly patience?: RedisPatience | undefined;
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   readonly log: Log;
 }
 

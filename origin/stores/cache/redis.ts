@@ -1,5 +1,5 @@
 import { Redis, type RedisOptions } from "ioredis";
-import { type Clock, pause } from "../../platform/clock.ts";
+import { pause, type SteadyClock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import { makeRing } from "./shard_ring.ts";
 
@@ -21,7 +21,7 @@ export interface RedisSettings {
   readonly databaseNumber: number;
   /** Without it {@link PATIENCE}. */
   readonly patience?: RedisPatience | undefined;
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   readonly log: Log;
 }
 
@@ -64,7 +64,7 @@ class Shard {
   /** Settles when the first connection stands. */
   readonly ready: Promise<void>;
   readonly #client: Redis;
-  readonly #clock: Clock;
+  readonly #clock: SteadyClock;
   readonly #log: Log;
   #away = false;
   #restUntil = 0;

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { SteadyClock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import { unlessAborted } from "../../platform/unless_aborted.ts";
 import type { Queryable } from "../db/database.ts";
@@ -22,7 +23,7 @@ export interface PresenceParts {
   /** For the log: a folder, or a bucket. */
   readonly place: string;
   readonly db: Queryable;
-  readonly steady: () => number;
+  readonly steady: SteadyClock;
   readonly log: Log;
   readonly metrics: { datastorePresent(id: string, isPresent: boolean): void };
 }

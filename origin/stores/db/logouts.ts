@@ -43,11 +43,14 @@ export async function unfinishedLogouts(db: Queryable, limit: number): Promise<L
   return rows;
 }
 
-/** Up to `limit` logouts that nobody has finished by the time `now`. */
-export async function dueLogouts(db: Queryable, now: number, limit: number): Promise<Logout[]> {
+/**
+ * Up to `limit` logouts that nobody has finished by the time `now`. None is due later than `latest`, but for what was noted before the
+ * time of day was set back: that is due now.
+ */
+export async function dueLogouts(db: Queryable, now: number, limit: number, latest: number): Promise<Logout[]> {
   const { rows } = await db.query<Logout>(
-    `SELECT ${COLUMNS} FROM logouts WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2`,
-    [now, limit],
+    `SELECT ${COLUMNS} FROM logouts WHERE due_at <= $1 OR due_at > $3 ORDER BY due_at, id LIMIT $2`,
+    [now, limit, latest],
   );
   return rows;
 }

@@ -52,12 +52,19 @@ export async function undeliveredByKey(db: Queryable, key: string): Promise<Outb
 
 /**
  * Up to `limit` changes not delivered yet that were noted (or postponed to a time) before the time `before`, the oldest first,
- * and those that came in masses after all others.
+ * and those that came in masses after all others. Nobody postpones one beyond `latest`: what is due later was noted before the time
+ * of day was set back, and is due now.
  */
-export async function dueOutbox(db: Queryable, before: number, limit: number): Promise<OutboxEntry[]> {
+export async function dueOutbox(
+  db: Queryable,
+  before: number,
+  limit: number,
+  latest: number = Number.MAX_SAFE_INTEGER,
+): Promise<OutboxEntry[]> {
   const { rows } = await db.query<OutboxEntry>(
-    `SELECT ${COLUMNS} FROM edge_outbox WHERE delivered_at IS NULL AND due_at <= $1 ORDER BY bulk, due_at, id LIMIT $2`,
-    [before, limit],
+    `SELECT ${COLUMNS} FROM edge_outbox WHERE delivered_at IS NULL AND (due_at <= $1 OR due_at > $3)
+     ORDER BY bulk, due_at, id LIMIT $2`,
+    [before, limit, latest],
   );
   return rows;
 }

@@ -1,7 +1,13 @@
 import type { Mxc } from "../../../shared/mxc.ts";
 import type { Queryable } from "./database.ts";
 
-/** Takes the turn to fetch a media until `expiresAt`, if nobody has it (any more): true. Times in milliseconds. */
+/** How far the clocks of two processes may differ, in milliseconds. */
+const MAX_SKEW_MS = 60_000;
+
+/**
+ * Takes the turn to fetch a media until `expiresAt`, if nobody has it (any more): true. Times in milliseconds. A turn that ends later
+ * than any that could be taken now is from before the time of day was set back: nobody has it.
+ */
 export async function takeFetch(
   db: Queryable,
   { serverName, mediaId }: Mxc,
@@ -10,8 +16,8 @@ export async function takeFetch(
   const { rowCount } = await db.query(
     `INSERT INTO remote_fetches AS f (server_name, media_id, holder, expires_at) VALUES ($1, $2, $3, $4)
      ON CONFLICT (server_name, media_id) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
-     WHERE f.expires_at <= $5`,
-    [serverName, mediaId, turn.holder, turn.expiresAt, turn.now],
+     WHERE f.expires_at <= $5 OR f.expires_at > $6`,
+    [serverName, mediaId, turn.holder, turn.expiresAt, turn.now, turn.expiresAt + MAX_SKEW_MS],
   );
   return rowCount === 1;
 }
