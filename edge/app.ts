@@ -20,6 +20,7 @@ import { type Forward, makeForward } from "./routes/forward.ts";
 import { makeMediaRoute } from "./routes/media.ts";
 import { makeJudgeServer } from "./server_auth.ts";
 import { makeSharedBodies } from "./shared_bodies.ts";
+import { type Clock, makeSteadyClock } from "./steady_clock.ts";
 import { openBucket } from "./store.ts";
 import { makeFindViewer } from "./viewer.ts";
 import { makeVisit, type Visit } from "./visit.ts";
@@ -32,8 +33,7 @@ export interface EdgeApp {
 
 /** What the runtime brings. */
 export interface EdgeParts {
-  /** Milliseconds since the epoch. */
-  readonly clock: () => number;
+  readonly clock: Clock;
   readonly makeId: () => string;
 }
 
@@ -44,25 +44,26 @@ const MEDIA_PREFIXES = ["client/v1/media", "media/v3", "media/r0", "media/v1"];
 
 /** Builds the edge, once per isolate: the caches in it are shared by all requests and hold plain data only. */
 export function buildApp(config: EdgeConfig, { clock, makeId }: EdgeParts): EdgeApp {
+  const steady = makeSteadyClock(clock);
   const bucket = openBucket(config.bucket);
-  const verdicts = new DocumentCache({ clock, readText: bucket.readText, parse: parseVerdict });
-  const descriptors = new DocumentCache({ clock, readText: bucket.readText, parse: parseDescriptor });
+  const verdicts = new DocumentCache({ clock: steady, readText: bucket.readText, parse: parseVerdict });
+  const descriptors = new DocumentCache({ clock: steady, readText: bucket.readText, parse: parseDescriptor });
   const { originUrl, hopSecret, originTimeoutMs: timeoutMs, trustConnectingIp } = config;
   const origin = makeOriginClient({ clock, originUrl, hopSecret, timeoutMs });
-  const judge = makeJudge({ clock, verdicts, origin });
-  const findViewer = makeFindViewer({ judge, findDomain: makeFindDomain({ clock, origin }) });
+  const judge = makeJudge({ clock, steady, verdicts, origin });
+  const findViewer = makeFindViewer({ judge, findDomain: makeFindDomain({ clock: steady, origin }) });
   const findDescriptor = makeFindDescriptor(descriptors);
   const decide = makeDecide({ findViewer, findDescriptor });
   const forward = makeForward(origin);
   const judgeServer = makeJudgeServer({
     clock,
-    keys: new DocumentCache({ clock, readText: bucket.readText, parse: parseServerKeyDocument }),
-    domains: new DocumentCache({ clock, readText: bucket.readText, parse: parseDomainDocument }),
+    keys: new DocumentCache({ clock: steady, readText: bucket.readText, parse: parseServerKeyDocument }),
+    domains: new DocumentCache({ clock: steady, readText: bucket.readText, parse: parseDomainDocument }),
   });
   const shareBody = makeSharedBodies(bucket);
   const router = makeRouter({
     media: makeMediaRoute({ decide, bucket, forward }),
-    federation: makeFederationRoute({ clock, judgeServer, findDescriptor, bucket, shareBody, forward }),
+    federation: makeFederationRoute({ clock: steady, judgeServer, findDescriptor, bucket, shareBody, forward }),
     forward,
   });
 

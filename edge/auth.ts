@@ -5,11 +5,13 @@ import type { DocumentCache } from "./document_cache.ts";
 import { Flight } from "./flight.ts";
 import { Lru } from "./lru.ts";
 import type { OriginClient } from "./origin_client.ts";
+import type { Clock, SteadyClock } from "./steady_clock.ts";
 import type { Visit } from "./visit.ts";
 
 /** What {@link makeJudge} needs. */
 export interface JudgeParts {
-  readonly clock: () => number;
+  readonly clock: Clock;
+  readonly steady: SteadyClock;
   /** The `a/` documents of the bucket. */
   readonly verdicts: DocumentCache<Verdict>;
   readonly origin: Pick<OriginClient, "verdict">;
@@ -29,6 +31,7 @@ const WAIT_MS = 30_000;
 
 interface Remembered {
   readonly verdict: LiveVerdict;
+  /** By the steady clock. It may end before, by its own date. */
   readonly untilMs: number;
 }
 
@@ -41,28 +44,28 @@ interface Remembered {
  * Errors: the refusal that the client must get (of the homeserver, by way of the origin), or that there is no answer. Never
  * cached. A bucket that cannot be read is as good as empty here: the origin decides.
  */
-export function makeJudge({ clock, verdicts, origin }: JudgeParts): Judge {
+export function makeJudge({ clock, steady, verdicts, origin }: JudgeParts): Judge {
   const memory = new Lru<Remembered>(MAX_REMEMBERED);
   const judging = new Flight<LiveVerdict>({ joinMs: JOIN_MS, waitMs: WAIT_MS });
 
   /** Looks into the bucket and asks the origin as one piece of work: who comes between the two joins it too. */
   async function judge(key: string, visit: Visit, credentials: Credentials): Promise<LiveVerdict> {
     const stored = await verdicts.read(key, visit.keepAlive).catch(() => undefined);
-    const askedMs = clock();
-    if (isLive(stored, askedMs)) return stored;
+    if (isLive(stored, clock())) return stored;
+    const askedMs = steady();
     const { verdict, scope } = await origin.verdict(visit, credentials);
     if (scope === "bucket") verdicts.remember(key, verdict, askedMs);
-    if (scope === "memory") memory.set(key, { verdict, untilMs: Math.min(verdict.exp, askedMs + VERDICT_MEMORY_MS) });
+    if (scope === "memory") memory.set(key, { verdict, untilMs: askedMs + VERDICT_MEMORY_MS });
     return verdict;
   }
 
   return async (visit, credentials) => {
     const key = await verdictKey({ host: visit.host, ...credentials });
-    const now = clock();
+    const now = steady();
     const remembered = memory.get(key);
-    if (remembered && remembered.untilMs > now) return remembered.verdict;
+    if (remembered && remembered.untilMs > now && isLive(remembered.verdict, clock())) return remembered.verdict;
     const kept = verdicts.kept(key, now);
-    if (isLive(kept, now)) return kept;
+    if (isLive(kept, clock())) return kept;
     return await judging.run(key, now, () => judge(key, visit, credentials), visit.keepAlive);
   };
 }

@@ -1,6 +1,7 @@
 import { DeadlineExceeded } from "./deadline.ts";
 import { Flight, type KeepAlive } from "./flight.ts";
 import { Lru } from "./lru.ts";
+import type { SteadyClock } from "./steady_clock.ts";
 
 /** How long what was read from the bucket is believed, in milliseconds: the bound of "gone everywhere" (docs/architecture.md, rule 4). */
 export const DOCUMENT_TTL_MS = 2_000;
@@ -13,7 +14,7 @@ const MAX_DOCUMENTS = 5_000;
 
 /** What a cache of documents needs. */
 export interface DocumentCacheParts<V> {
-  readonly clock: () => number;
+  readonly clock: SteadyClock;
   readonly readText: (key: string) => Promise<string | undefined>;
   /** `undefined`: not a document that this version understands; as good as absent. */
   readonly parse: (text: string) => V | undefined;

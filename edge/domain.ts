@@ -3,11 +3,12 @@ import type { ServedDomain } from "../shared/served_domain.ts";
 import { Flight } from "./flight.ts";
 import { Lru } from "./lru.ts";
 import type { OriginClient } from "./origin_client.ts";
+import type { SteadyClock } from "./steady_clock.ts";
 import type { Visit } from "./visit.ts";
 
 /** What {@link makeFindDomain} needs. */
 export interface FindDomainParts {
-  readonly clock: () => number;
+  readonly clock: SteadyClock;
   readonly origin: Pick<OriginClient, "domain">;
 }
 

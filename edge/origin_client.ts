@@ -15,11 +15,12 @@ import { answered, badGateway, demandOrigin, unrecognised } from "./gateway.ts";
 import { patienceFor } from "./patience.ts";
 import { readMatrixError } from "./read_matrix_error.ts";
 import { isInternal, urlTarget } from "./request_target.ts";
+import type { Clock } from "./steady_clock.ts";
 import type { Visit } from "./visit.ts";
 
 /** What the origin client needs. */
 export interface OriginClientParts {
-  readonly clock: () => number;
+  readonly clock: Clock;
   /** Without a slash at its end. */
   readonly originUrl: string;
   readonly hopSecret: string;

@@ -5,11 +5,12 @@ import type { ServingPolicy } from "../shared/serving_policy.ts";
 import { importPublicKey, type SigningKey } from "../shared/sign_json.ts";
 import type { DocumentCache } from "./document_cache.ts";
 import { Lru } from "./lru.ts";
+import type { Clock } from "./steady_clock.ts";
 import type { Visit } from "./visit.ts";
 
 /** What {@link makeJudgeServer} needs. */
 export interface JudgeServerParts {
-  readonly clock: () => number;
+  readonly clock: Clock;
   /** The `k/` documents of the bucket. */
   readonly keys: DocumentCache<ServerKeyDocument>;
   /** The `p/` documents of the bucket. */

@@ -10,13 +10,14 @@ import { CACHE_HIT } from "../cache_status.ts";
 import type { FindDescriptor, Found } from "../find_descriptor.ts";
 import type { JudgeServer, Visitor } from "../server_auth.ts";
 import { SHARED_BODY_BYTES, type ShareBody, type SharedBody } from "../shared_bodies.ts";
+import type { SteadyClock } from "../steady_clock.ts";
 import type { BucketReader } from "../store.ts";
 import { queryOf, type Visit } from "../visit.ts";
 import type { Forward } from "./forward.ts";
 
 /** What the federation routes need. */
 export interface FederationRouteParts {
-  readonly clock: () => number;
+  readonly clock: SteadyClock;
   readonly judgeServer: JudgeServer;
   readonly findDescriptor: FindDescriptor;
   readonly bucket: Pick<BucketReader, "readBody">;

@@ -47,6 +47,8 @@ export interface OriginDouble {
   refuseEarly(path: string, status: number, body: unknown): void;
   /** Answers a path (without query) this way. */
   on(path: string, reply: Reply): void;
+  /** Its time of day, by so many milliseconds other than the real one. */
+  setByMs: number;
   close(): Promise<void>;
 }
 
@@ -92,7 +94,7 @@ export async function startOriginDouble(): Promise<OriginDouble> {
       response.writeHead(refusal.status, headers).end(body);
       return;
     }
-    const seen = await receive(request);
+    const seen = await receive(request, Date.now() + double.setByMs);
     received.push(seen);
     const path = seen.url.split("?", 1)[0] ?? "/";
     const reply = replies.get(path) ?? (seen.hop ? questions.get(path) : undefined) ?? replyUnknown;
@@ -128,7 +130,7 @@ export async function startOriginDouble(): Promise<OriginDouble> {
     }
   }
 
-  return {
+  const double: OriginDouble = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     received,
     begun,
@@ -143,7 +145,9 @@ export async function startOriginDouble(): Promise<OriginDouble> {
         server.close(() => resolve());
         server.closeAllConnections();
       }),
+    setByMs: 0,
   };
+  return double;
 }
 
 function replyUnknown(seen: Received, response: ServerResponse): void {
@@ -151,11 +155,11 @@ function replyUnknown(seen: Received, response: ServerResponse): void {
   response.end(JSON.stringify({ errcode: "M_UNRECOGNIZED", error: `Unrecognized request: ${seen.url}` }));
 }
 
-async function receive(request: IncomingMessage): Promise<Received> {
+async function receive(request: IncomingMessage, nowMs: number): Promise<Received> {
   const method = request.method ?? "";
   const { headers } = request;
   const header = (name: string) => headers[name] as string | undefined;
-  const proven = await verifyHop(HOP_SECRET, method, header, Date.now());
+  const proven = await verifyHop(HOP_SECRET, method, header, nowMs);
   const hop = typeof proven === "string" ? undefined : proven;
   const hash = createHash("sha256");
   let bodyBytes = 0;

@@ -46,6 +46,8 @@ export interface RunningEdge {
   /** How often the Worker has read each key through its binding. */
   bucketReads(): Promise<Record<string, number>>;
   setBucketMood(mood: BucketMood): Promise<void>;
+  /** Sets the Worker's time of day, by so many milliseconds. */
+  setClock(byMs: number): Promise<void>;
   /** Lets in what `send` sends when `count` requests of it have come, so that all of them are there at once and wait for the bucket. */
   gather<T>(count: number, send: () => Promise<T>): Promise<T>;
   /** Where the origin of an edge answers that was started without knowing. To be said before the first request. */
@@ -67,6 +69,9 @@ import worker from "./edge/main.ts";
 const reads = {};
 let mood = {};
 let told = {};
+let setByMs = 0;
+const timeOfDay = Date.now;
+Date.now = () => timeOfDay() + setByMs;
 let visits = { come: 0, in: 0 };
 async function act(work) {
   const { delayMs } = mood;
@@ -85,6 +90,7 @@ export default {
     if (pathname === "${CONTROL}reads") return Response.json(reads);
     if (pathname === "${CONTROL}mood") { mood = await request.json(); return new Response(null, { status: 204 }); }
     if (pathname === "${CONTROL}origin") { told = { ORIGIN_URL: await request.text() }; return new Response(null, { status: 204 }); }
+    if (pathname === "${CONTROL}clock") { setByMs = Number(await request.text()); return new Response(null, { status: 204 }); }
     if (pathname === "${CONTROL}visits") return Response.json(visits);
     visits.come += 1;
     while (mood.closed) await scheduler.wait(5);
@@ -119,6 +125,7 @@ export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
     bucket: await worker.getR2Bucket(options.withoutBinding ? "ELSEWHERE" : "BUCKET"),
     bucketReads: async () => (await read("reads")) as Record<string, number>,
     setBucketMood,
+    setClock: async (byMs) => void (await fetch(`${direct}${CONTROL}clock`, { method: "POST", body: String(byMs) })),
     async gather(count, send) {
       const visits = async () => (await read("visits")) as { come: number; in: number };
       const before = await visits();
