@@ -39,13 +39,16 @@ export function readServerCredentials(headers: readonly string[]): ServerCredent
 /**
  * Verifies every signature of a request. `findKey` finds the key under which the origin signs requests at this moment.
  *
- * Errors: 401 `M_UNAUTHORIZED` for a key that the origin does not have and a signature that is wrong; whatever `findKey` throws.
+ * Errors: 401 `M_UNAUTHORIZED` for a key that the origin does not have, a signature that is wrong, and an origin that is the
+ * addressed server itself: none asks itself over the federation, so its keys are not even looked for. Whatever `findKey` throws.
  */
 export async function verifySignatures(
   request: FederationRequest,
   credentials: ServerCredentials,
   findKey: (keyId: string) => Promise<SigningKey | undefined>,
 ): Promise<void> {
+  if (request.origin === request.destination)
+    throw unauthorized("The request says to be from the server that it is for");
   for (const signature of credentials.signatures) {
     const key = await findKey(signature.key);
     if (!key) throw unauthorized("The signing key is none that the requesting server has at present");
@@ -54,8 +57,8 @@ export async function verifySignatures(
 }
 
 /** The answer to a federation request that is not proven to come from whom it says. */
-export function unauthorized(message: string): MatrixError {
-  return new MatrixError("M_UNAUTHORIZED", message);
+export function unauthorized(message: string, cause?: unknown): MatrixError {
+  return new MatrixError("M_UNAUTHORIZED", message, { cause });
 }
 
 function parse(text: string): XMatrix {

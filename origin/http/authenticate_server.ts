@@ -31,8 +31,8 @@ export type AuthenticateServer = (request: FastifyRequest) => Promise<Authentica
  * target byte for byte as the other server sent it, also where the request came through our edge. A verdict is never
  * remembered: the signature holds no time, so only what arrives now says anything.
  *
- * Errors: 401 `M_UNAUTHORIZED`, also for a destination that is not one of our servers; 502 `M_UNKNOWN` where the keys of the
- * other server cannot be had, with the reason in the log; 503 where there was no time to ask for them: the network that a request
+ * Errors: 401 `M_UNAUTHORIZED`, also for a destination that is not one of our servers, an origin that is the destination itself, and
+ * keys that were had and prove nothing; 502 `M_UNKNOWN` where the keys of the other server cannot be had, with the reason in the log; 503 where there was no time to ask for them: the network that a request
  * comes from has a small part of what is asked at once, since anybody may name any server.
  */
 export function makeAuthenticateServer({ serverKeys, tenants, tenantOf }: AuthenticateServerParts): AuthenticateServer {

@@ -17,8 +17,11 @@ export interface KeptKeys extends KeySet {
   generation: number;
 }
 
-/** Why a server's answer about its keys can't be trusted. */
+/** Why a server's answer about its keys is none: it was refused, or has another form. */
 export class KeyAnswerError extends Error {}
+
+/** Why the keys of a document that was fetched prove nothing: it is about another server, has expired, or is not signed as it must be. */
+export class KeysRefusedError extends KeyAnswerError {}
 
 /** Keys are good for at most a week from when they were fetched, whatever their server says (Server-Server API, `valid_until_ts`). */
 const MAX_VALIDITY_MS = 7 * 24 * 3_600_000;
@@ -35,18 +38,18 @@ const schema = z.object({
 /**
  * Reads the answer to `GET /_matrix/key/v2/server`, or one entry of a notary's: it must be about that server, still valid,
  * and a key counts only if it signed the answer itself. `old_verify_keys` never count: they are for old events. Throws
- * {@link KeyAnswerError} if no key is left.
+ * {@link KeysRefusedError} if no key is left, and {@link KeyAnswerError} for what is no such answer.
  */
 export async function readKeyAnswer(answer: unknown, serverName: string, nowMs: number): Promise<KeySet> {
   const { success, data } = schema.safeParse(answer);
   if (!success) throw new KeyAnswerError("The key answer has not the expected form");
-  if (data.server_name !== serverName) throw new KeyAnswerError("The key answer is about another server");
-  if (data.valid_until_ts <= nowMs) throw new KeyAnswerError("The keys are no longer valid");
+  if (data.server_name !== serverName) throw new KeysRefusedError("The key answer is about another server");
+  if (data.valid_until_ts <= nowMs) throw new KeysRefusedError("The keys are no longer valid");
   const keys: Record<string, string> = {};
   for (const [keyId, { key }] of Object.entries(data.verify_keys).slice(0, MAX_KEYS)) {
     if (await signsItself(answer as Record<string, unknown>, serverName, keyId, key)) keys[keyId] = key;
   }
-  if (Object.keys(keys).length === 0) throw new KeyAnswerError("The key answer is not signed by any of its own keys");
+  if (Object.keys(keys).length === 0) throw new KeysRefusedError("The key answer is not signed by any of its own keys");
   return { serverName, keys, fetchedAtMs: nowMs, validUntilMs: Math.min(data.valid_until_ts, nowMs + MAX_VALIDITY_MS) };
 }
 

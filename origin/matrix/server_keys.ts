@@ -1,11 +1,12 @@
 import { LRUCache } from "lru-cache";
 import { MatrixError } from "../../shared/matrix_error.ts";
+import { unauthorized } from "../../shared/server_credentials.ts";
 import { FetchError } from "../net/fetch_error.ts";
 import type { Clock, SteadyClock } from "../platform/clock.ts";
 import type { Ticket } from "../platform/fair_queue.ts";
 import type { FederationFetch } from "./federation_request.ts";
 import { type KeyPatience, makeFetchKeys } from "./fetch_keys.ts";
-import type { KeptKeys } from "./key_answer.ts";
+import { type KeptKeys, KeysRefusedError } from "./key_answer.ts";
 import { keysBusy, makeKeyLines } from "./key_lines.ts";
 
 /** Where key sets outlive the process and are shared by several. Only a hint: it may forget and it may fail. */
@@ -40,7 +41,8 @@ export interface ServerKeys {
   /**
    * The key by which that server may sign requests at this moment; `undefined` if it has no such key (the request gets 401).
    * `asker`: on whose account its server is asked, where it must be; nobody gets more than a part of what can be asked at once.
-   * Throws 502 `M_UNKNOWN`, the reason as its cause, if the keys could not be had; 503 if there was no time to ask for them.
+   * Throws 502 `M_UNKNOWN`, the reason as its cause, if the keys could not be had, and 401 `M_UNAUTHORIZED` if they could, but prove
+   * nothing; 503 if there was no time to ask for them.
    */
   find(serverName: string, keyId: string, asker: string): Promise<ServerKey | undefined>;
 }
@@ -61,6 +63,15 @@ export interface ServerKeysParts {
   waitMs?: number;
 }
 
+/** Why keys could not be had, or believed, and when their server is asked again, by the steady clock. */
+interface Failure {
+  readonly retryAtMs: number;
+  /** In a row. */
+  readonly failures: number;
+  readonly isRefused: boolean;
+  readonly error: unknown;
+}
+
 /** Keys in the memory of this process, with the time of the steady clock when they were fetched. */
 type Known = KeptKeys & { readonly fetchedSteadyMs: number };
 
@@ -71,9 +82,9 @@ const WAIT_MS = 5_000;
 const UNKNOWN_KEY_MS = 60_000;
 /** Nobody tells us that a key was withdrawn, so a server in use is asked again after this time at most. */
 const FRESH_MS = 3_600_000;
-/** After a failure a server is asked again after this time, twice as long each time. */
+/** After a failure a server is asked again after this time, twice as long each time. The first request after it is back must soon be believed. */
 const FIRST_RETRY_MS = 10_000;
-const MAX_RETRY_MS = 600_000;
+const MAX_RETRY_MS = 80_000;
 /** Anybody can name servers to us that never answer: one that we never had keys of is not waited for as long. */
 const FIRST_CONTACT: KeyPatience = { requestMs: 5_000, wholeMs: 15_000 };
 const ACQUAINTANCE: KeyPatience = { requestMs: 15_000, wholeMs: 30_000 };
@@ -83,7 +94,7 @@ export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
   const { clock, steady, store, drawGeneration } = parts;
   /** Also those that have expired: their servers are acquaintances. */
   const known = new LRUCache<string, Known>({ max: MAX_SERVERS });
-  const failed = new LRUCache<string, { retryAtMs: number; failures: number }>({ max: MAX_FAILURES });
+  const failed = new LRUCache<string, Failure>({ max: MAX_FAILURES });
   const fetching = new Map<string, { ticket: Ticket; keys: Promise<Known> }>();
   const lines = makeKeyLines(parts.waitMs ?? WAIT_MS);
   const direct = { federationFetch: parts.federationFetch, clock };
@@ -148,7 +159,7 @@ export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
     if (running) return await running.keys;
     const failure = failed.get(serverName);
     const waitMs = (failure?.retryAtMs ?? 0) - steady();
-    if (waitMs > 0) throw unavailable(new Error("Asked for its keys in vain a moment ago"), waitMs);
+    if (failure && waitMs > 0) throw errorOf(failure, waitMs);
     const ticket = lines.ticket(asker, known.has(serverName));
     const keys = ticket
       .run(() => fetchAndKeep(serverName, failure?.failures ?? 0))
@@ -162,9 +173,12 @@ export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
     const generation = await drawGeneration();
     const fetched = await fetchKeys(serverName, before ? ACQUAINTANCE : FIRST_CONTACT).catch((error) => {
       if (error instanceof FetchError && error.failure === "busy") throw keysBusy();
-      const waitMs = Math.min(FIRST_RETRY_MS * 2 ** Math.min(failures, 10), MAX_RETRY_MS);
-      failed.set(serverName, { retryAtMs: steady() + waitMs, failures: failures + 1 });
-      throw unavailable(error, waitMs);
+      const isRefused = error instanceof KeysRefusedError;
+      // A server that answers costs little to ask, and is told at once that it is not believed: it can mend that at any moment.
+      const waitMs = isRefused ? FIRST_RETRY_MS : Math.min(FIRST_RETRY_MS * 2 ** Math.min(failures, 10), MAX_RETRY_MS);
+      const failure = { retryAtMs: steady() + waitMs, failures: isRefused ? 0 : failures + 1, isRefused, error };
+      failed.set(serverName, failure);
+      throw errorOf(failure, waitMs);
     });
     failed.delete(serverName);
     const keys = { ...fetched, generation };
@@ -194,7 +208,8 @@ function withdrawn(before: KeptKeys | undefined, { keys }: KeptKeys): string[] {
   return Object.keys(before?.keys ?? {}).filter((keyId) => before?.keys[keyId] !== keys[keyId]);
 }
 
-function unavailable(cause: unknown, retryAfterMs: number): MatrixError {
+function errorOf({ isRefused, error: cause }: Failure, retryAfterMs: number): MatrixError {
+  if (isRefused) return unauthorized("The signing keys of the requesting server prove nothing", cause);
   return new MatrixError("M_UNKNOWN", "Cannot get the signing keys of the requesting server", {
     status: 502,
     cause,

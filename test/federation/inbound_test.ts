@@ -290,6 +290,14 @@ describe("a request that is not proven to come from a server", () => {
     await refused({ authorization: forged.replace(other.keyId, remote.keyId) });
   });
 
+  test("is refused where it says to be from the server that it is for, and nobody's keys are looked for", async () => {
+    const sig = "A".repeat(86);
+    await refused({
+      authorization: `X-Matrix origin="${SERVER}",destination="${SERVER}",key="ed25519:a",sig="${sig}"`,
+    });
+    await refused({ authorization: `X-Matrix origin="${SERVER}",key="ed25519:a",sig="${sig}"` });
+  });
+
   test("is refused where one of two signatures is wrong; two right ones are fine", async () => {
     const path = `${V1}/download/${ids.photo}`;
     const good = await remote.sign(SERVER, path);
@@ -340,25 +348,27 @@ describe("a request is accepted", () => {
 });
 
 describe("the keys of a server", () => {
-  test("a failed fetch of them is told as what it is, never as 404 or 401", async () => {
+  test("what could not be fetched is told as that, and what was fetched and proves nothing as a refusal", async () => {
     const path = `${V1}/download/${ids.photo}`;
-    const failures: [string, (server: RemoteServer) => void][] = [
+    const failures: [string, number, (server: RemoteServer) => void][] = [
       [
         "a challenge",
+        502,
         (server) => server.instead.set("/_matrix/key", (_, response) => void response.writeHead(403).end("<html>")),
       ],
-      ["a wrong form", (server) => server.instead.set("/_matrix/key", (_, response) => json(response, 200, []))],
-      ["another name", (server) => Object.assign(server, { keyAnswer: { server_name: "other.example" } })],
-      ["no longer valid", (server) => Object.assign(server, { keyAnswer: { valid_until_ts: Date.now() - 1 } })],
-      ["nobody there", (server) => void server.close()],
+      ["a wrong form", 502, (server) => server.instead.set("/_matrix/key", (_, response) => json(response, 200, []))],
+      ["another name", 401, (server) => Object.assign(server, { keyAnswer: { server_name: "other.example" } })],
+      ["no longer valid", 401, (server) => Object.assign(server, { keyAnswer: { valid_until_ts: Date.now() - 1 } })],
+      ["no key signs it", 401, (server) => Object.assign(server, { keyAnswer: { verify_keys: {} } })],
+      ["nobody there", 502, (server) => void server.close()],
     ];
-    for (const [name, spoil] of failures) {
+    for (const [name, status, spoil] of failures) {
       const server = await world.start();
       spoil(server);
       for (const base of Object.values(stack.tiers)) {
         const heard = await askAs(server, base, path);
-        assert.equal(heard.status, 502, `${name}: ${heard.body}`);
-        assert.equal(jsonOf(heard).errcode, "M_UNKNOWN");
+        assert.equal(heard.status, status, `${name}: ${heard.body}`);
+        assert.equal(jsonOf(heard).errcode, status === 401 ? "M_UNAUTHORIZED" : "M_UNKNOWN");
       }
     }
   });

@@ -168,7 +168,7 @@ test("of keys that a server has withdrawn or changed is told before the new ones
   await assert.rejects(deaf.find(peer.name, KEY, ASKER), /cannot be noted/, "it is tried again");
 });
 
-test("an answer that can't be trusted is 502, with the reason as cause", async () => {
+test("an answer that can't be trusted is a refusal, and one that is none an outage, with the reason as cause", async () => {
   const untrusted: [string, unknown][] = [
     ["another server", await signed({ server_name: "other.example" })],
     ["expired", await signed({ valid_until_ts: peer.nowMs })],
@@ -183,17 +183,40 @@ test("an answer that can't be trusted is 502, with the reason as cause", async (
     ],
     ["short key", await signed({ verify_keys: { [KEY]: { key: "AAAA" } } })],
     ["another algorithm", await signed({ verify_keys: { "rsa:1": { key: first.publicKey } } }, first, "rsa:1")],
+  ];
+  const formless: [string, unknown][] = [
     ["no form", { server_name: peer.name }],
     ["no object", []],
     ["text for a time", await signed({ valid_until_ts: "soon" as unknown as number })],
   ];
-  for (const [name, body] of untrusted) {
-    const fresh = makeKeys();
-    answerWith(body);
-    const error = await errorOf(fresh.find(peer.name, KEY, ASKER));
-    assert.deepEqual([error.status, error.errcode], [502, "M_UNKNOWN"], name);
-    assert.ok(error.cause instanceof Error, name);
+  for (const [cases, told] of [
+    [untrusted, [401, "M_UNAUTHORIZED"]],
+    [formless, [502, "M_UNKNOWN"]],
+  ] as const) {
+    for (const [name, body] of cases) {
+      const fresh = makeKeys();
+      answerWith(body);
+      for (const round of ["asked", "remembered"]) {
+        const error = await errorOf(fresh.find(peer.name, KEY, ASKER));
+        assert.deepEqual([error.status, error.errcode], told, `${name}, ${round}`);
+        assert.ok(error.cause instanceof Error, name);
+      }
+    }
   }
+});
+
+test("keys that were refused are asked for again after ten seconds, however often, and believed once they are right", async () => {
+  for (let round = 0; round < 12; round += 1) {
+    answerWith(await signed({}, second));
+    const before = peer.listener.asked.length;
+    for (let again = 0; again < 3; again += 1) {
+      assert.equal((await errorOf(keys.find(peer.name, KEY, ASKER))).status, 401);
+    }
+    assert.equal(peer.listener.asked.length, before + 1);
+    peer.nowMs += 10_000;
+  }
+  answerWith(await signed());
+  assert.ok(await keys.find(peer.name, KEY, ASKER));
 });
 
 test("outages, endless answers and refusals are 502 too", async () => {
@@ -244,7 +267,7 @@ test("after a failure the server is left alone, for longer each time", async () 
   }
   assert.deepEqual(
     waits,
-    [10, 20, 40, 80, 160, 320, 600, 600].map((seconds) => seconds * 1000),
+    [10, 20, 40, 80, 80, 80, 80, 80].map((seconds) => seconds * 1000),
   );
   answerWith(await signed());
   assert.ok(await keys.find(peer.name, KEY, ASKER));
