@@ -36,36 +36,41 @@ const MAX_NAME = 255;
 /** Longest header that is read, in characters. */
 const MAX_HEADER = 8192;
 
-/** C0, DEL and C1. None of them may reach a header, and none belongs into a name. */
+/**
+ * What no name may hold: C0, DEL and C1, which must not reach a header; line and paragraph separators; and what turns the direction of
+ * writing, by which `evil<U+202E>fdp.exe` is shown as `evilexe.pdf`.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the purpose
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
 /**
  * The Content-Disposition of a media: `inline` for the safe types, else `attachment`, decided by the type that is sent and never by the
  * bytes. The name goes into a quoted string (RFC 6266); where that can't carry it everywhere, an ASCII stand-in goes there and the
- * name itself into `filename*` (RFC 8187). Always ASCII, whatever the name. No name: no parameter.
+ * name itself into `filename*` (RFC 8187). Always ASCII, whatever the name, which is cleaned as by {@link normaliseFileName}. No name: no
+ * parameter.
  */
 export function contentDisposition(contentType: string, fileName?: string, force?: "inline"): string {
   const kind = force ?? (isInlineSafe(contentType) ? "inline" : "attachment");
-  const name = clean(fileName ?? "");
-  if (name === "") return kind;
+  const name = normaliseFileName(fileName);
+  if (name === undefined) return kind;
   const quoted = `${kind}; filename="${asciiOf(name).replace(/["\\]/g, "\\$&")}"`;
   return isPlain(name) ? quoted : `${quoted}; filename*=UTF-8''${encodeExtended(name)}`;
 }
 
 /**
- * A file name as it is kept: the last component of a path, without control characters, of at most 255 code points; undefined where nothing
- * is left, or only dots that mean a folder. Backslashes stay: they are part of the name on most systems, and the header escapes them.
+ * The one form of a file name, wherever it comes from (an upload, the path of a download, another server) and wherever it goes: the last
+ * component of a path of any system, without control characters and what turns the direction of writing, of at most 255 code points;
+ * undefined where nothing is left, or only dots that mean a folder.
  */
 export function normaliseFileName(name: string | undefined): string | undefined {
-  const last = clean((name ?? "").split("/").at(-1) ?? "");
+  const last = (name ?? "").split(/[/\\]/).at(-1)?.replace(CONTROLS, "") ?? "";
   const short =
     last.length <= MAX_NAME
       ? last
       : Array.from(last.slice(0, 2 * MAX_NAME))
           .slice(0, MAX_NAME)
           .join("");
-  return short.trim() === "" || short === "." || short === ".." ? undefined : short.toWellFormed();
+  return ["", ".", ".."].includes(short.trim()) ? undefined : short.toWellFormed();
 }
 
 /**
@@ -81,10 +86,6 @@ export function parseDispositionFileName(header: string): string | undefined {
 /** Only what would be sent as it is: a type that must be repaired first is not to be trusted with `inline`. */
 function isInlineSafe(contentType: string): boolean {
   return normaliseContentType(contentType) === contentType.trim() && INLINE_TYPES.has(essence(contentType));
-}
-
-function clean(name: string): string {
-  return name.replace(CONTROLS, "").toWellFormed();
 }
 
 /** Printable ASCII that no recipient reads differently: some undo percent signs in `filename`, some trip over escapes. */

@@ -60,17 +60,26 @@ test("each segment is decoded once", () => {
   const route = (rest: string) => parseMediaTarget(`/_matrix/media/v3/download/${rest}`);
   assert.deepEqual(route("%5B%3A%3A1%5D%3A8448/%41bc")?.mxc, { serverName: "[::1]:8448", mediaId: "Abc" });
   const fileNames = {
-    "a%2Fb.png": "a/b.png",
+    "a%2Fb.png": "b.png",
+    "a%5Cb.png": "b.png",
+    "C:\\dir\\x.doc": "x.doc",
+    "a%E2%80%AEb": "ab",
+    "%252e": "%2e",
     "%F0%9F%90%94": "🐔",
     "a%2520b": "a%20b",
     "a+b": "a+b",
-    "..": "..",
     "%3F": "?",
   };
   for (const [encoded, fileName] of Object.entries(fileNames)) {
     const found = route(`example.org/abc/${encoded}`);
     assert.equal(found?.kind === "download" && found.fileName, fileName);
   }
+  for (const none of ["%2e%2e", "%2E", "a%2F..", "a%5C", "%00", "%E2%80%AE", "%20"]) {
+    assert.deepEqual(route(`example.org/abc/${none}`), route("example.org/abc"), none);
+  }
+  // Plain dots never come this far by way of an HTTP client: they leave another path.
+  assert.equal(route("example.org/abc/."), undefined);
+  assert.throws(() => route("example.org/abc/.."), isInvalid);
 });
 
 test("ids outside the grammar and broken encodings are M_INVALID_PARAM", () => {

@@ -128,7 +128,14 @@ for (const tier of ["origin", "edge"] as const) {
         ["a%20b%3Bc%22d.txt", 'a b;c"d.txt'],
         ["a+b.txt", "a+b.txt"],
         ["%252e", "%2e"],
-        ["caf%C3%A9%2Fmenu.txt", "café/menu.txt"],
+        ["caf%C3%A9%2Fmenu.txt", "menu.txt"],
+        ["C%3A%5Cdir%5Cx.doc", "x.doc"],
+        ["evil%E2%80%AEtxt.exe", "eviltxt.exe"],
+        // What is no name is as good as absent.
+        ["%2e%2e", "stored.txt"],
+        ["%2E", "stored.txt"],
+        ["a%2F", "stored.txt"],
+        ["%E2%81%A6%00", "stored.txt"],
       ];
       for (const [path, name] of cases) {
         const heard = await get(`${download(id)}/${path}`);

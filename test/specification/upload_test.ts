@@ -36,7 +36,6 @@ const NAMES = [
   "🐔",
   "☕",
   'it says "so"',
-  "back\\slash.txt",
   "a,b=c; filename=evil.exe",
   "filename*=UTF-8''evil.exe",
   "50% off.txt",
@@ -102,7 +101,15 @@ for (const tier of ["origin", "edge"] as const) {
     });
 
     test("#56 without a name has none, nor with an empty one or one of dots", async () => {
-      for (const query of ["", "?filename=", "?filename=.", "?filename=..", "?filename=%20", "?name=x"]) {
+      for (const query of [
+        "",
+        "?filename=",
+        "?filename=.",
+        "?filename=..",
+        "?filename=%20",
+        "?filename=a%5C..",
+        "?name=x",
+      ]) {
         const heard = await ask(base(), UPLOAD + query, { method: "POST", token: "token_of_user", body: bytes() });
         const id = String(jsonOf(heard).content_uri).replace("mxc://", "");
         assert.equal((await get(id)).headers["content-disposition"], "attachment", query);

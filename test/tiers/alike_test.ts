@@ -29,6 +29,15 @@ before(async () => {
 const CASES: readonly [string, string, Asking?][] = [
   ["a download", "/_matrix/client/v1/media/download/{photo}", { token: USER }],
   ["a download under another name", "/_matrix/client/v1/media/download/{photo}/caf%C3%A9%2Fx.jpg", { token: USER }],
+  ["a download under dots", "/_matrix/client/v1/media/download/{photo}/%2e%2e", { token: USER }],
+  ["a download under plain dots", "/_matrix/client/v1/media/download/{photo}/..", { token: USER }],
+  ["a download under one plain dot", "/_matrix/client/v1/media/download/{photo}/.", { token: USER }],
+  [
+    "a download under a path of another system",
+    "/_matrix/client/v1/media/download/{photo}/C%3A%5Cd%5Cx.doc",
+    { token: USER },
+  ],
+  ["a download under a turned name", "/_matrix/client/v1/media/download/{photo}/a%E2%80%AEgpj.exe", { token: USER }],
   ["a text", "/_matrix/client/v1/media/download/{text}", { token: USER }],
   ["a page, which is not shown inline", "/_matrix/client/v1/media/download/{page}", { token: USER }],
   ["bytes of no type", "/_matrix/client/v1/media/download/{bytes}", { token: USER }],
