@@ -7,6 +7,9 @@ export interface ByteSlice {
 /** What a Range header means for a body of a known size. */
 export type RangeVerdict = { kind: "whole" } | { kind: "slice"; slice: ByteSlice } | { kind: "unsatisfiable" };
 
+/** Longest header that is read, in characters: many ranges, or one that is written to be slow, mean the whole body. */
+const MAX_HEADER = 1_024;
+
 const WHOLE: RangeVerdict = Object.freeze({ kind: "whole" });
 const UNSATISFIABLE: RangeVerdict = Object.freeze({ kind: "unsatisfiable" });
 
@@ -19,11 +22,20 @@ const UNSATISFIABLE: RangeVerdict = Object.freeze({ kind: "unsatisfiable" });
  * answer for the end of the file, so it is always all of the rest.
  */
 export function parseRange(header: string | null | undefined, size: number, openEndedMax = 0): RangeVerdict {
-  const spec = singleSpec(header ?? "");
+  const spec = singleSpec(header && header.length <= MAX_HEADER ? header : "");
   const [, first, last, suffix] = /^(?:([0-9]+)-([0-9]*)|-([0-9]+))$/.exec(spec ?? "") ?? [];
   if (suffix !== undefined) return lastBytes(Number(suffix), size);
   if (first === undefined) return WHOLE;
   return fromTo(Number(first), last ? Number(last) : undefined, size, openEndedMax || Number.POSITIVE_INFINITY);
+}
+
+/**
+ * Whether a Range header asks for a part of a body, whatever its size: one range that {@link parseRange} honours, and not `bytes=0-`, which
+ * is where a download begins.
+ */
+export function isPart(header: string | null | undefined): boolean {
+  const verdict = parseRange(header, Number.MAX_SAFE_INTEGER);
+  return verdict.kind === "slice" && verdict.slice.length < Number.MAX_SAFE_INTEGER;
 }
 
 /** The one range of a `bytes=` header; empty list elements do not count (RFC 9110 §5.6.1). */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseRange } from "./byte_range.ts";
+import { isPart, parseRange } from "./byte_range.ts";
 
 const slice = (offset: number, length: number) => ({ kind: "slice", slice: { offset, length } });
 const whole = { kind: "whole" };
@@ -68,6 +68,12 @@ test("no header, several ranges, other units and malformed headers mean the whol
   for (const header of headers) assert.deepEqual(parseRange(header, 10), whole, String(header));
 });
 
+test("a header without end is not taken apart", () => {
+  for (const ranges of ["0-1,".repeat(30_000), `${",".repeat(100_000)}2-5`, `2-5${" ".repeat(100_000)}`]) {
+    assert.deepEqual(parseRange(`bytes=${ranges}`, 10), whole);
+  }
+});
+
 test("only the answer to a range from the first byte without an end is bounded: a resumed download gets all of the rest", () => {
   assert.deepEqual(parseRange("bytes=0-", 100, 10), slice(0, 10));
   assert.deepEqual(parseRange("bytes=1-", 100, 10), slice(1, 99));
@@ -77,4 +83,22 @@ test("only the answer to a range from the first byte without an end is bounded: 
   assert.deepEqual(parseRange("bytes=-50", 100, 10), slice(50, 50));
   assert.deepEqual(parseRange("bytes=0-50", 100, 10), slice(0, 51));
   assert.deepEqual(parseRange("bytes=0-", 100, 0), slice(0, 100));
+});
+
+test("a part is asked for by one range that is honoured and is not everything", () => {
+  for (const header of ["bytes=0-0", "bytes=0-99", "bytes=5-", "bytes=-5", "bytes= 2-5 ,"])
+    assert.equal(isPart(header), true, header);
+  for (const header of [
+    undefined,
+    null,
+    "",
+    "bytes=0-",
+    "bytes=00-",
+    "bytes=-0",
+    "bytes=5-2",
+    "bytes=0-1,3-4",
+    "x=1-2",
+  ]) {
+    assert.equal(isPart(header), false, String(header));
+  }
 });

@@ -1,11 +1,13 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { isPart } from "../../shared/byte_range.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import type { GiveVerdict } from "../pipelines/authenticate/verdict.ts";
 import type { Subject } from "../pipelines/domain.ts";
-import type { Charge, Limits } from "../pipelines/limits/limits.ts";
+import type { Asked, Charge, Limits } from "../pipelines/limits/limits.ts";
 import type { Counted } from "../pipelines/limits/subject.ts";
 import type { Authenticate } from "./authenticate.ts";
 import type { AuthenticateServer } from "./authenticate_server.ts";
+import { headerOf } from "./request_context.ts";
 import type { Route } from "./server.ts";
 
 /**
@@ -93,15 +95,25 @@ export function settleWhenSent(reply: FastifyReply, bytes: number, charge: Charg
   });
 }
 
+/** So many ranges of one media count as one request for it: a player that is scrubbed, a download over many connections. */
+const RANGES_PER_REQUEST = 32;
+
+const DOWNLOAD = /^\/_matrix\/[^?]*\/download\//;
 const THUMBNAIL = /^\/_matrix\/[^?]*\/thumbnail\//;
 const SIZE = ["width", "height", "method", "animated"];
 
-/** What counts as the same thing: the path and, for a thumbnail, which one of the media it is. */
-function whatIsAsked({ context: { target } }: FastifyRequest): string {
-  const [path = "", query] = target.split("?", 2);
-  if (!THUMBNAIL.test(path)) return path;
-  const asked = new URLSearchParams(query);
-  return `${path}?${SIZE.map((name) => asked.get(name) ?? "").join("&")}`;
+/**
+ * What counts as the same thing: the path and, for a thumbnail, which one of the media it is. A range is a small part of a request for
+ * it, so that all ranges of a download are about one; what they hold is charged in bytes, and each is a request among all others.
+ */
+function whatIsAsked(request: FastifyRequest): Asked {
+  const [path = "", query] = request.context.target.split("?", 2);
+  if (THUMBNAIL.test(path)) {
+    const asked = new URLSearchParams(query);
+    return { what: `${path}?${SIZE.map((name) => asked.get(name) ?? "").join("&")}`, weight: 1 };
+  }
+  const isRange = request.method === "GET" && DOWNLOAD.test(path) && isPart(headerOf(request, "range"));
+  return { what: path, weight: isRange ? 1 / RANGES_PER_REQUEST : 1 };
 }
 
 function before(routes: readonly Route[], check: (request: FastifyRequest) => Promise<void>): Route[] {

@@ -55,6 +55,29 @@ test("at default settings a client that starts cold gets 200 thumbnails at once,
   assert.deepEqual(tally(heard), { 200: paths.length });
 });
 
+test("at default settings a player that is scrubbed, and a download over sixteen connections, meet no limit", async (t) => {
+  const origin = await start(t, "rateLimit: {}\n");
+  const body = Buffer.from(Array.from({ length: 64_000 }, (_, index) => (index * 7) % 251));
+  const path = `/_matrix/client/v1/media/download/${await upload(origin.url, ADMIN, body, { type: "video/mp4" })}`;
+  const part = async (first: number, bytes: number, token: string) => {
+    const range = `bytes=${first}-${first + bytes - 1}`;
+    const heard = await ask(origin.url, path, { token, headers: { range } });
+    assert.ok(heard.status !== 206 || heard.body.equals(body.subarray(first, first + bytes)));
+    return heard;
+  };
+  const scrubbed = [await ask(origin.url, path, { token: USER, headers: { range: "bytes=0-" } })];
+  for (let count = 0; count < 60; count += 1) scrubbed.push(await part(((count * 37) % 64) * 1_000, 1_000, USER));
+  assert.deepEqual(tally(scrubbed), { 206: 61 });
+  // Sixteen at once, each piece after piece.
+  const pieces = Array.from({ length: 64 }, (_, index) => index * 1_000).values();
+  const lanes = Array.from({ length: 16 }, async () => {
+    const heard = [];
+    for (const first of pieces) heard.push(await part(first, 1_000, OTHER));
+    return heard;
+  });
+  assert.deepEqual(tally((await Promise.all(lanes)).flat()), { 206: 64 });
+});
+
 test("two origins with one Redis limit as one", { skip: redisSkip() }, async (t) => {
   const yaml = `${TIGHT}redis: { enabled: true, shards: [{ name: one, addr: "${sharedRedis()}" }] }\n`;
   const name = uniqueName();
@@ -66,6 +89,15 @@ test("two origins with one Redis limit as one", { skip: redisSkip() }, async (t)
     heard.push(await ask((origins[turn % 2] as TestOrigin).url, CONFIG, { token: name }));
   }
   assert.deepEqual(tally(heard), { 200: 3, 429: 3 });
+  const id = await upload((origins[0] as TestOrigin).url, name, Buffer.alloc(5_000, 7));
+  const ranges = [];
+  for (let turn = 0; turn < 100; turn += 1) {
+    const { url } = origins[turn % 2] as TestOrigin;
+    const path = `/_matrix/client/v1/media/download/${id}`;
+    ranges.push(await ask(url, path, { token: name, headers: { range: "bytes=1-" } }));
+  }
+  // The other origin has a database of its own, and knows no such media.
+  assert.equal(tally(ranges)[429], 4, JSON.stringify(tally(ranges)));
 });
 
 describe("requests, three at once and one in a hundred seconds", () => {
@@ -125,6 +157,20 @@ describe("requests, three at once and one in a hundred seconds", () => {
     assert.deepEqual(tally(await asked("token_of_one", "@_one_a:example.org")), { 200: 3, 429: 5 });
     assert.deepEqual(tally(await asked("token_of_one", "@_one_b:example.org")), { 200: 3, 429: 5 });
     assert.deepEqual(tally(await asked("token_of_two", "@_two_a:example.org")), { 200: 8 });
+  });
+
+  test("for ranges of one media are counted together, thirty-two as one, and are no way around the limit", async () => {
+    const id = await upload(origin.url, OTHER, Buffer.alloc(5_000, 7));
+    const path = `/_matrix/client/v1/media/download/${id}`;
+    const get = (headers: Record<string, string>) => ask(origin.url, path, { token: "still", headers });
+    // What begins a download, and what is no range, is a request.
+    for (const range of ["bytes=0-", "bytes=x"]) assert.ok((await get({ range })).status < 300);
+    const heard = [];
+    for (let count = 0; count < 40; count += 1) heard.push(await get({ range: `bytes=${count + 1}-` }));
+    assert.deepEqual(tally(heard), { 206: 32, 429: 8 });
+    assert.equal(jsonOf(heard.at(-1) as Heard).limit, "rateLimit.requestsPerSecond");
+    assert.equal((await get({})).status, 429);
+    assert.equal((await ask(origin.url, path, { token: "shape", headers: { range: "bytes=1-2" } })).status, 206);
   });
 
   test("without a name are counted by address, a whole IPv6 /64 as one", async () => {

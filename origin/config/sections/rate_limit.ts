@@ -10,7 +10,10 @@ const rate = (fallback: number, description: string) =>
 export const rateLimitSchema = z
   .object({
     enabled: flag(true, "Limit requests and downloads."),
-    requestsPerSecond: rate(5, "How many requests a second one of them may make for the same path"),
+    requestsPerSecond: rate(
+      5,
+      "How many requests a second one of them may make for the same path (32 ranges of a file are one)",
+    ),
     burst: count(10, "How many of those it may make at once."),
     overall: z
       .object({

@@ -10,6 +10,14 @@ export interface LimitsParts extends RefuseParts {
   readonly buckets: Buckets;
 }
 
+/** What a request is for. */
+export interface Asked {
+  /** The same text (a path) for all that are for the same thing. */
+  readonly what: string;
+  /** How much of a request it is to the limit on that thing: 1, or a fraction for what asks for a part. In all it is always one. */
+  readonly weight: number;
+}
+
 /** Bytes that were charged beforehand. */
 export interface Charge {
   /** Says how many it were in the end: what was charged too much is given back, what was too little is added. Only the first call counts. */
@@ -26,8 +34,8 @@ export interface Limits {
   countFailure(address: string | undefined): Promise<void>;
   /** Looks whether {@link Limits.countFailure} would still let one pass, and counts nothing: before what is costly is done for it. */
   checkFailures(address: string | undefined): Promise<void>;
-  /** Counts a request for `what` (a path): against who sent it for this one thing, and in all. */
-  checkRequest(who: Counted, what: string): Promise<void>;
+  /** Counts a request for something (a text: a whole request for it): against who sent it for this one thing, and in all. */
+  checkRequest(who: Counted, asked: Asked | string): Promise<void>;
   /** Charges bytes that are about to be sent to somebody. */
   chargeDownload(who: Counted, bytes: number): Promise<Charge>;
   /**
@@ -61,10 +69,10 @@ export function makeLimits(parts: LimitsParts): Limits {
       const counted = overall(subject);
       await claim(subject, [counted && { ...counted, pour: { ...counted.pour, ...withRoomForOne(counted.limit) } }]);
     },
-    async checkRequest(who, what) {
+    async checkRequest(who, asked) {
       if (isExempt(who)) return;
       const subject = nameOf(who);
-      await claim(subject, [perPath(subject, what), overall(subject)]);
+      await claim(subject, [perPath(subject, asked), overall(subject)]);
     },
     async chargeDownload(who, bytes) {
       return isExempt(who) ? NOTHING : await charge("downloads", nameOf(who), bytes);
@@ -106,10 +114,11 @@ export function makeLimits(parts: LimitsParts): Limits {
     if (limit && !outcome.fits) throw refuse(limit, subject, outcome.waitMs);
   }
 
-  function perPath(subject: string, what: string): Claim | undefined {
+  function perPath(subject: string, asked: Asked | string): Claim | undefined {
     const limit = pathLimit(settings());
+    const { what, weight } = typeof asked === "string" ? { what: asked, weight: 1 } : asked;
     // Whoever asks chooses `what`: only its hash is kept.
-    return limit && { limit, pour: { key: `path:${subject}:${hashed(what)}`, size: limit.size, amount: 1 } };
+    return limit && { limit, pour: { key: `path:${subject}:${hashed(what)}`, size: limit.size, amount: weight } };
   }
 
   function overall(subject: string): Claim | undefined {
