@@ -12,7 +12,7 @@ export interface ServerCredentials {
   readonly signatures: readonly XMatrix[];
 }
 
-/** Longest header, in characters, and how many signatures one request may carry: none needs more than one or two. */
+/** Longest header, in characters, all that there are together, and how many signatures one request may carry: none needs more than one or two. */
 const MAX_HEADER = 8_192;
 const MAX_SIGNATURES = 8;
 
@@ -23,6 +23,9 @@ const MAX_SIGNATURES = 8;
  * Errors: 401 `M_UNAUTHORIZED` where there is none, one is malformed, they disagree, or no key is of a known algorithm.
  */
 export function readServerCredentials(headers: readonly string[]): ServerCredentials {
+  // Together, as a proxy or the edge's runtime joins them.
+  const length = headers.reduce((sum, header) => sum + header.length, 2 * (headers.length - 1));
+  if (length > MAX_HEADER) throw unauthorized("Cannot read an Authorization header as long as this");
   const texts = headers.flatMap(splitHeader).filter((text) => /^x-matrix(?: |$)/i.test(text));
   if (texts.length === 0) throw unauthorized("Cannot answer without an X-Matrix signature");
   if (texts.length > MAX_SIGNATURES) throw unauthorized("Too many X-Matrix signatures");
@@ -72,7 +75,6 @@ const NEXT_SCHEME = /^[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32} +[^ \t=,]/;
 
 /** Takes apart what a server or proxy between has joined: a comma outside quotes with other credentials behind it. */
 function splitHeader(header: string): string[] {
-  if (header.length > MAX_HEADER) throw unauthorized("Cannot read an Authorization header as long as this");
   const texts: string[] = [];
   let start = 0;
   let quoted = false;

@@ -57,6 +57,9 @@ test("what does not agree, is malformed, too much or of another scheme is refuse
     [header({ key: "rsa:1" })],
     Array.from({ length: 9 }, () => header()),
     [`X-Matrix ${"a".repeat(9000)}`],
+    // Whether a proxy joins them or not.
+    [header(), `Bearer ${"a".repeat(5000)}`, `Bearer ${"a".repeat(5000)}`],
+    [`${header()}, Bearer ${"a".repeat(5000)}, Bearer ${"a".repeat(5000)}`],
     [`X-Matrix origin="${'\\"'.repeat(4000)}`],
   ]) {
     assert.throws(() => readServerCredentials(headers), REFUSED, String(headers).slice(0, 80));

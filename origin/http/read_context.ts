@@ -4,6 +4,7 @@ import { MatrixError } from "../../shared/matrix_error.ts";
 import type { Clock, SteadyClock } from "../platform/clock.ts";
 import type { MakeId } from "../platform/ids.ts";
 import type { Log } from "../platform/log.ts";
+import { forwardedAddress, forwardedHost } from "./forwarded.ts";
 import { plainAddress } from "./plain_address.ts";
 import { headerOf, type RequestContext } from "./request_context.ts";
 import { routablePath } from "./routable_path.ts";
@@ -37,8 +38,8 @@ export async function readContext(
   const contentType = takeContentType(request);
   return {
     id,
-    host: hop?.host ?? forwardedHost(parts, request, peer) ?? headerOf(request, "host"),
-    clientAddress: hop ? hop.clientAddress || undefined : (forwardedAddress(parts, request, peer) ?? peer),
+    host: hop?.host ?? hostSaidBy(parts, request, peer) ?? headerOf(request, "host"),
+    clientAddress: hop ? hop.clientAddress || undefined : (clientSaidBy(parts, request, peer) ?? peer),
     fromEdge: hop !== undefined,
     target: hop?.target ?? request.originalUrl,
     contentType,
@@ -72,17 +73,14 @@ function refused({ log }: ContextParts, { socket }: FastifyRequest, reason: HopR
   });
 }
 
-/** The last one, which the proxy next to us has written: what is further left, the client may have written itself. */
-function forwardedHost(parts: ContextParts, request: FastifyRequest, peer: string): string | undefined {
+function hostSaidBy(parts: ContextParts, request: FastifyRequest, peer: string): string | undefined {
   if (!parts.trusted.host(peer)) return undefined;
-  return headerOf(request, "x-forwarded-host")?.split(",").at(-1)?.trim() || undefined;
+  return forwardedHost(headerOf(request, "x-forwarded-host") ?? "");
 }
 
-/** The right-most address that no trusted proxy has added: what is further left, the client may have written itself. */
-function forwardedAddress(parts: ContextParts, request: FastifyRequest, peer: string): string | undefined {
+function clientSaidBy(parts: ContextParts, request: FastifyRequest, peer: string): string | undefined {
   if (!parts.trusted.address(peer)) return undefined;
-  const hops = (headerOf(request, "x-forwarded-for") ?? "").split(",").map((one) => plainAddress(one.trim()));
-  return hops.findLast((one) => one !== "" && !parts.trusted.address(one)) ?? (hops[0] || undefined);
+  return forwardedAddress(headerOf(request, "x-forwarded-for") ?? "", (address) => parts.trusted.address(address));
 }
 
 /** Hides the content type from the framework, which would refuse a malformed one before any route sees it. */
