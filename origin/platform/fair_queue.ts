@@ -1,8 +1,13 @@
+import type { Clock } from "./clock.ts";
+import { RecentUse } from "./recent_use.ts";
+
 /** Something that may have a part of the places only, such as whoever asks, or whoever is asked. */
 export interface Share {
   readonly name: string;
   /** It may take one more place while it has fewer than this many times the places that are free: 1 leaves it half of all, 1/3 a quarter. */
   readonly weight: number;
+  /** It stands for many people, such as all of a server: what it has used lately is not held against it. */
+  readonly isMany?: boolean;
 }
 
 /** On whose account work may run. It counts against each of these; the first of them stands in the line. */
@@ -12,8 +17,11 @@ export type Claim = readonly [Share, ...Share[]];
 export interface Ticket {
   /** Somebody else wants the same: it runs on the account of whoever may first. */
   support(claim: Claim): void;
-  /** Runs the work when its turn comes. Errors: that of `refuse`; what the work throws. To be called once. */
-  run<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs the work when its turn comes. To be called once. Errors: that of `refuse`; what the work throws; the reason of `signal`
+   * where that aborts before the work has begun.
+   */
+  run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
 
 /** How much a {@link FairQueue} does and keeps. */
@@ -26,21 +34,26 @@ export interface FairQueueOptions {
   readonly waitMs: number;
   /** Makes the error for work whose turn does not come: the line is full, or the time is over. */
   readonly refuse: () => Error;
+  /**
+   * Whoever has held places for long lately (half of it is forgotten after `halfLifeMs` milliseconds) waits behind others, and does
+   * not get the last one. Absent: not counted.
+   */
+  readonly use?: { readonly clock: Clock; readonly halfLifeMs: number };
 }
 
 interface Waiter {
   readonly name: string;
   readonly claims: ReadonlyMap<string, Claim>;
   readonly start: (claim: Claim) => void;
-  readonly refuse: () => void;
+  readonly fail: (reason: unknown) => void;
 }
 
 /**
  * A bounded line of work in which nobody can take the places of all others. How many places anybody may have depends on how many
  * are free, so that one who is alone gets a good part of them, many share them evenly, and a few are left for the next to come.
  *
- * Of those who wait, the one who has fewest places goes first, then the one who has waited longest. When the line is full,
- * whoever has most in it gives way to one who has less.
+ * Of those who wait, the one who has used least of late goes first (where that is counted), then the one who has fewest places,
+ * then the one who has waited longest. When the line is full, whoever has most in it gives way to one who has less.
  */
 export class FairQueue {
   readonly #options: FairQueueOptions;
@@ -49,11 +62,18 @@ export class FairQueue {
   readonly #waiting = new Map<string, Set<Waiter>>();
   /** Places by the name of the share that has them. */
   readonly #taken = new Map<string, number>();
+  readonly #use: RecentUse | undefined;
   #free: number;
 
   constructor(options: FairQueueOptions) {
     this.#options = options;
     this.#free = options.atOnce;
+    this.#use = options.use && new RecentUse(options.use);
+  }
+
+  /** How many wait now. */
+  get waiting(): number {
+    return this.#line.size;
   }
 
   /** Takes a place in the line, for work that is still to be named. */
@@ -65,11 +85,14 @@ export class FairQueue {
         claims.set(another[0].name, another);
         this.#advance();
       },
-      run: async (work) => {
-        const granted = this.#grant(claims) ?? (await this.#wait(claims));
+      run: async (work, signal) => {
+        signal?.throwIfAborted();
+        const granted = this.#grant(claims) ?? (await this.#wait(claims, signal));
+        const begunMs = this.#options.use?.clock() ?? 0;
         try {
           return await work();
         } finally {
+          this.#count(claims, begunMs);
           this.#leave(granted);
         }
       },
@@ -92,6 +115,13 @@ export class FairQueue {
       else this.#taken.delete(name);
     }
     this.#advance();
+  }
+
+  /** All who wanted it have had it, on whosever account it ran. */
+  #count(claims: Waiter["claims"], begunMs: number): void {
+    const ms = Math.max(0, (this.#options.use?.clock() ?? 0) - begunMs);
+    const shares = new Map([...claims.values()].flat().map((share) => [share.name, share]));
+    for (const { name, isMany } of shares.values()) if (!isMany) this.#use?.add(name, ms);
   }
 
   #advance(): void {
@@ -121,10 +151,14 @@ export class FairQueue {
   }
 
   #mayStart(claim: Claim): boolean {
+    // Of several places the last is for those who have used little: else a few together would have them all, and hold them.
+    if (this.#free === 1 && this.#options.atOnce > 1 && this.#levelOf(claim) > 0) return false;
     return claim.every(({ name, weight }) => this.#has(name) < weight * this.#free);
   }
 
   #hasLess(one: Claim, other: Claim): boolean {
+    const used = this.#levelOf(one) - this.#levelOf(other);
+    if (used !== 0) return used < 0;
     for (const [at, { name }] of one.entries()) {
       const difference = this.#has(name) - this.#has(other[at]?.name ?? name);
       if (difference !== 0) return difference < 0;
@@ -132,28 +166,40 @@ export class FairQueue {
     return false;
   }
 
+  /** A claim stands where the one of its shares stands that has used most. */
+  #levelOf(claim: Claim): number {
+    const use = this.#use;
+    return use ? Math.max(...claim.map(({ name }) => use.levelOf(name))) : 0;
+  }
+
   #has(name: string): number {
     return this.#taken.get(name) ?? 0;
   }
 
-  #wait(claims: Waiter["claims"]): Promise<Claim> {
+  #wait(claims: Waiter["claims"], signal: AbortSignal | undefined): Promise<Claim> {
     const name = claims.keys().next().value ?? "";
     if (this.#line.size >= this.#options.waiting) this.#makeRoom(name);
     return new Promise((resolve, reject) => {
+      const leave = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", abort);
+        this.#withdraw(waiter);
+      };
       const waiter: Waiter = {
         name,
         claims,
         start: (claim) => {
-          clearTimeout(timer);
+          leave();
           resolve(claim);
         },
-        refuse: () => {
-          clearTimeout(timer);
-          this.#withdraw(waiter);
-          reject(this.#options.refuse());
+        fail: (reason) => {
+          leave();
+          reject(reason);
         },
       };
-      const timer = setTimeout(waiter.refuse, this.#options.waitMs);
+      const abort = () => waiter.fail(signal?.reason);
+      const timer = setTimeout(() => waiter.fail(this.#options.refuse()), this.#options.waitMs);
+      signal?.addEventListener("abort", abort, { once: true });
       this.#line.add(waiter);
       const others = this.#waiting.get(name);
       if (others) others.add(waiter);
@@ -166,7 +212,7 @@ export class FairQueue {
     let most: ReadonlySet<Waiter> = new Set();
     for (const waiters of this.#waiting.values()) if (waiters.size > most.size) most = waiters;
     if (most.size <= (this.#waiting.get(newcomer)?.size ?? 0) + 1) throw this.#options.refuse();
-    [...most].at(-1)?.refuse();
+    [...most].at(-1)?.fail(this.#options.refuse());
   }
 
   #withdraw(waiter: Waiter): void {

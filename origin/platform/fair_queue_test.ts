@@ -172,3 +172,104 @@ describe("the line", () => {
     }
   });
 });
+
+describe("where use is counted", () => {
+  const HALF_LIFE_MS = 60_000;
+  /** One place, or two, where whoever is named has worked for so many seconds before. */
+  async function usedStage(atOnce: number, used: Readonly<Record<string, number>>) {
+    let now = 1_000_000;
+    const staged = stage({ atOnce, use: { clock: () => now, halfLifeMs: HALF_LIFE_MS } });
+    for (const [who, seconds] of Object.entries(used)) {
+      const { done } = staged.start(`${who} before`, staged.claimOf(who));
+      now += seconds * 1000;
+      await staged.end(`${who} before`);
+      await done;
+    }
+    staged.begun.length = 0;
+    return { ...staged, pass: (ms: number) => (now += ms) };
+  }
+
+  test("whoever has used much waits behind who has used little, however long", async () => {
+    const { start, end, claimOf, begun, endAll } = await usedStage(1, { heavy: 20, middle: 5, light: 1 });
+    start("running", claimOf("z"));
+    for (const who of ["heavy", "middle", "light", "fresh"]) start(who, claimOf(who));
+    await settle();
+    for (const who of ["running", "light", "fresh", "middle"]) await end(who);
+    assert.deepEqual(begun, ["running", "light", "fresh", "middle", "heavy"]);
+    endAll();
+  });
+
+  test("a claim stands where the share of it stands that has used most, but for one that is many people's", async () => {
+    const { start, end, begun, endAll } = await usedStage(1, { heavy: 20 });
+    const of = (asker: string, uploader: string): Claim => [
+      { name: asker, weight: 1 },
+      { name: uploader, weight: 1 },
+    ];
+    start("running", of("z", "z"));
+    start("one", of("a", "heavy"));
+    start("two", of("b", "c"));
+    await settle();
+    await end("running");
+    assert.deepEqual(begun, ["running", "two"]);
+    endAll();
+
+    const many = await usedStage(1, {});
+    const claim: Claim = [{ name: "server", weight: 1, isMany: true }];
+    const before = many.start("before", claim);
+    await settle();
+    many.pass(20_000);
+    await many.end("before");
+    await before.done;
+    many.start("running", many.claimOf("z"));
+    many.start("server", claim);
+    many.start("other", many.claimOf("other"));
+    await settle();
+    await many.end("running");
+    assert.equal(many.begun.at(-1), "server");
+    many.endAll();
+  });
+
+  test("the last of several places is for who has used little", async () => {
+    const { start, claimOf, begun, endAll } = await usedStage(3, { a: 20, b: 20, c: 20 });
+    for (const who of ["a", "b", "c"]) start(who, claimOf(who));
+    await settle();
+    assert.deepEqual(begun, ["a", "b"]);
+    start("d", claimOf("d"));
+    await settle();
+    assert.deepEqual(begun, ["a", "b", "d"]);
+    endAll();
+  });
+
+  test("it is forgotten by and by", async () => {
+    const { start, end, claimOf, begun, pass, endAll } = await usedStage(1, { heavy: 20 });
+    pass(10 * HALF_LIFE_MS);
+    start("running", claimOf("z"));
+    start("heavy", claimOf("heavy"));
+    start("fresh", claimOf("fresh"));
+    await settle();
+    await end("running");
+    assert.deepEqual(begun, ["running", "heavy"]);
+    endAll();
+  });
+});
+
+describe("a signal", () => {
+  test("takes what still waits out of the line, and leaves alone what runs", async () => {
+    const { queue, start, end, claimOf, begun, endAll } = stage({ atOnce: 1 });
+    const leaving = new AbortController();
+    const running = start("running", claimOf("a"));
+    await settle();
+    const waiting = queue.ticket(claimOf("b")).run(async () => begun.push("b"), leaving.signal);
+    leaving.abort(new Error("gone"));
+    await assert.rejects(waiting, /gone/);
+    await assert.rejects(
+      queue.ticket(claimOf("b")).run(async () => begun.push("b"), leaving.signal),
+      /gone/,
+    );
+    assert.equal(queue.waiting, 0);
+    await end("running");
+    assert.equal(await running.done, "running");
+    assert.deepEqual(begun, ["running"]);
+    endAll();
+  });
+});
