@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { availableParallelism } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Closers } from "./app_closing.ts";
 import { type OpenDatastores, openDatastores } from "./app_datastores.ts";
 import { openDatabase } from "./app_stores.ts";
@@ -36,6 +37,8 @@ export interface Overrides {
   readonly orphanAgeMs?: number;
   /** How many requests may wait for asynchronous uploads. */
   readonly maxWaiting?: number;
+  /** For temporary files, where a datastore's own folder cannot be written. */
+  readonly scratchFolder?: string;
   /** How many thumbnails may wait to be made. */
   readonly thumbnailQueue?: number;
   /** How often an asynchronous upload, or a fetch by another process, that is waited for is looked for, beside being notified of it. */
@@ -62,6 +65,8 @@ export interface Base {
   /** They follow the configuration as it changes. */
   readonly datastores: OpenDatastores;
   readonly findDatastore: FindDatastore;
+  /** For temporary files, where a datastore's own folder cannot be written. */
+  readonly scratchFolder: string;
   readonly dns: Dns;
   readonly safeFetch: SafeFetch;
   /** The way to the homeservers of the configuration: nothing else takes its connections. */
@@ -77,7 +82,6 @@ const DNS_MS = 5_000;
 const HOMESERVER_CONNECTIONS = 2 * QUESTIONS_AT_ONCE + 16;
 const USER_AGENT = "mxcdn";
 const THUMBNAIL_QUEUE = 500;
-const DECODE_MS = 15_000;
 const DECODER_BYTES = 1_200_000_000;
 
 /** Opens the database, the datastores, the way out, the decoders and the cache; each is noted in `closers` once it is open. */
@@ -108,10 +112,9 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   const imager = makeImager({
     processes: decoders(config.thumbnails.numWorkers),
     queueLength: overrides.thumbnailQueue ?? THUMBNAIL_QUEUE,
-    timeoutMs: DECODE_MS,
     maxPixels: config.thumbnails.maxPixels,
     maxMemoryBytes: DECODER_BYTES,
-    log,
+    ...{ clock: steady, log, metrics },
   });
   closers.push(() => imager.close());
 
@@ -122,6 +125,7 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   return {
     ...{ config, overrides, closers, clock, steady, log, metrics, db, datastores },
     ...{ dns, safeFetch, homeserverFetch, imager, cache },
+    scratchFolder: overrides.scratchFolder ?? join(tmpdir(), "mxcdn-staging"),
     makeMediaId: overrides.makeMediaId ?? randomMediaId,
     makeTemporaryId: () => randomBytes(12).toString("hex"),
     findDatastore: (id) => datastores.get(id),
@@ -132,8 +136,11 @@ function toStdout(line: string): void {
   process.stdout.write(line);
 }
 
-/** 0 means as many as the machine has processors; more decoders than that only cost memory. */
+/**
+ * 0 means as many as the machine has processors, and one beside them: whoever is alone leaves one to others. More than that only
+ * cost memory.
+ */
 function decoders(configured: number): number {
-  const processors = availableParallelism();
-  return configured === 0 ? processors : Math.min(configured, processors);
+  const most = availableParallelism() + 1;
+  return configured === 0 ? most : Math.min(configured, most);
 }

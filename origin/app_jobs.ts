@@ -41,6 +41,7 @@ export function listJobs(base: Base, parts: JobParts): Job[] {
   const { clock, log, db, overrides, findDatastore } = base;
   const { edge, live, accessLog, logouts } = parts;
   const datastores = () => [...base.datastores.values()];
+  const stagingFolders = () => [...datastores().map((store) => store.stagingFolder), base.scratchFolder];
   const minAgeMs = overrides.orphanAgeMs ?? ORPHAN_AGE_MS;
   const ownedSince = makeOwnedSince({ db, log });
   const jobs: Job[] = [
@@ -62,7 +63,7 @@ export function listJobs(base: Base, parts: JobParts): Job[] {
     {
       name: "clean_staging",
       everyMs: HOUR_MS,
-      run: makeCleanStaging({ clock, folders: () => datastores().map((store) => store.stagingFolder), minAgeMs }),
+      run: makeCleanStaging({ clock, folders: stagingFolders, minAgeMs }),
     },
     {
       name: "forget_fetches",

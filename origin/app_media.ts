@@ -18,6 +18,7 @@ import { makePurge, type Purge } from "./pipelines/purge/purge.ts";
 import { rememberBroken } from "./pipelines/thumbnail/broken_pictures.ts";
 import { makeGenerate } from "./pipelines/thumbnail/generate.ts";
 import { type FindOrMakeThumbnail, makeThumbnails } from "./pipelines/thumbnail/thumbnail.ts";
+import { UnstoredThumbnails } from "./pipelines/thumbnail/unstored_thumbnails.ts";
 import { type CompleteUpload, makeCompleteUpload } from "./pipelines/upload/complete.ts";
 import { type CreateUpload, makeCreateUpload } from "./pipelines/upload/create.ts";
 import { makeReceive } from "./pipelines/upload/receive.ts";
@@ -66,10 +67,13 @@ const MAX_ROWS = 10_000;
 const MAX_WAITING = 2_000;
 const RECHECK_MS = 10_000;
 const THUMBNAIL_MS = 60_000;
+/** A store that does not answer shall not keep a thumbnail, which is there, from whoever waits for it. */
+const STORE_THUMBNAIL_MS = 10_000;
 
 /** Makes uploads, downloads, thumbnails and what belongs to them. */
 export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<MediaWork> {
-  const { config, overrides, closers, clock, steady, log, db, imager, makeMediaId, makeTemporaryId } = base;
+  const { config, overrides, closers, clock, steady, log, db } = base;
+  const { imager, makeMediaId, makeTemporaryId, scratchFolder } = base;
   const { edge, live, limits, federation } = parts;
   const datastores = base.findDatastore;
   const { publish } = edge ?? {};
@@ -111,10 +115,13 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
   // Going out.
   const accessLog = makeAccessLog({ db, clock, log });
   closers.push(() => accessLog.flush());
+  const unstored = new UnstoredThumbnails({ clock, steady, log, metrics: base.metrics });
+  const takeTurn = imager.turn;
   const generate = makeGenerate({
-    ...{ db, clock, bringLocal, imager, storeOnce, makeTemporaryId },
+    ...{ db, clock, datastores, bringLocal, imager, storeOnce, unstored, makeTemporaryId, scratchFolder },
     metrics: base.metrics,
     deadlineMs: THUMBNAIL_MS,
+    storeMs: STORE_THUMBNAIL_MS,
   });
   const rows = new FreshCache<Thumbnail>({ clock: steady, ttlMs: ROW_MS, max: MAX_ROWS });
   const findArriving = makeFindArriving(visibility);
@@ -125,10 +132,15 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     complete: makeCompleteUpload({ db, clock, receive, announce }),
     download: makeDownload({ findVisible, findArriving, datastores, restore, publish, accessLog }),
     thumbnail: makeThumbnails({
-      ...{ db, clock, rows, findVisible, datastores, restore, publish },
+      ...{ db, clock, rows, findVisible, datastores, restore, publish, unstored, takeTurn },
       generate: rememberBroken(generate, { clock: steady }),
+      deadlineMs: THUMBNAIL_MS,
     }),
-    info: makeInfo({ db, findVisible, bringLocal, probe: imager.probe, deadlineMs: THUMBNAIL_MS }),
+    info: makeInfo({
+      ...{ db, findVisible, bringLocal, takeTurn, scratchFolder },
+      probe: imager.probe,
+      deadlineMs: THUMBNAIL_MS,
+    }),
     localCopy: makeLocalCopy({ db, clock, makeMediaId, findVisible, quotas }),
     purge: makePurge({
       ...{ db, clock, edge: edge?.outbox },

@@ -1,3 +1,4 @@
+import { formatsOf } from "../shared/image_types.ts";
 import type { OpenDatastores } from "./app_datastores.ts";
 import type { Config, DomainConfig } from "./config/schema.ts";
 import type { Tenant } from "./http/tenant.ts";
@@ -69,6 +70,7 @@ function askHomeserver(
 
 function makeDomain(config: Config, domain: DomainConfig, parts: TenantParts): Domain {
   const { uploads, downloads, thumbnails } = domain;
+  const types = new Set(thumbnails.types.map((type) => type.toLowerCase()));
   const stores = domain.datastores.map(({ id, forKinds }) => ({ id, forKinds, store: openedStore(parts, id) }));
   const pick = makePickDatastore<Datastore, MediaKind>(stores, parts.estimateBytes);
   return {
@@ -83,7 +85,8 @@ function makeDomain(config: Config, domain: DomainConfig, parts: TenantParts): D
       maxSourceBytes: thumbnails.maxSourceBytes,
       maxAnimateBytes: thumbnails.maxAnimateSizeBytes,
       stillFrame: thumbnails.stillFrame,
-      types: new Set(thumbnails.types.map((type) => type.toLowerCase())),
+      types,
+      formats: formatsOf(types),
     },
     policy: {
       thumbnails: {

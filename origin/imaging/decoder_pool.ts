@@ -33,9 +33,9 @@ export class DecoderPool {
     return [...this.#all].flatMap(({ isAlive, pid }) => (isAlive && pid !== undefined ? [pid] : []));
   }
 
-  /** Lends a decoder to `work`, and to nobody else meanwhile. */
-  async lend<T>(work: (decoder: Decoder) => Promise<T>): Promise<T> {
-    const { decoder, jobs } = this.#take();
+  /** Lends a decoder to `work`, and to nobody else meanwhile. `fresh`: one that has read nothing yet. */
+  async lend<T>(work: (decoder: Decoder) => Promise<T>, { fresh = false } = {}): Promise<T> {
+    const { decoder, jobs } = fresh ? this.#begin() : this.#take();
     try {
       return await work(decoder);
     } finally {
@@ -56,6 +56,10 @@ export class DecoderPool {
       if (idle.decoder.isAlive) return idle;
       this.#all.delete(idle.decoder);
     }
+    return this.#begin();
+  }
+
+  #begin(): Pick<Idle, "decoder" | "jobs"> {
     const decoder = new Decoder(this.#limits);
     this.#all.add(decoder);
     return { decoder, jobs: 0 };

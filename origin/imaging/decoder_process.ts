@@ -6,7 +6,7 @@ import { draw } from "./draw.ts";
 import { setUpSharp } from "./sharp_setup.ts";
 import { SOURCES } from "./sources/sources.ts";
 
-const RESIDENT_EVERY_MS = 100;
+const USAGE_EVERY_MS = 100;
 
 /** Serving ready things comes before making new ones. */
 const NICENESS = 5;
@@ -21,7 +21,8 @@ await setUpSharp().then(
 );
 
 async function respond(question: Question): Promise<void> {
-  const reports = setInterval(() => say({ say: "resident", bytes: process.memoryUsage.rss() }), RESIDENT_EVERY_MS);
+  const before = process.cpuUsage();
+  const reports = setInterval(() => say(usageSince(before)), USAGE_EVERY_MS);
   const answer = await answerTo(question);
   clearInterval(reports);
   say(answer);
@@ -33,21 +34,28 @@ async function answerTo(question: Question): Promise<Answer> {
       case "inspect":
         return { say: "inspected", info: await SOURCES[question.format].inspect(question.input) };
       case "draw":
-        return { say: "drawn", drawn: await draw(question.input, question.output, question.picture) };
+        return { say: "drawn", drawn: await draw(question.input, question.outputs, question.picture) };
       default:
         return question satisfies never;
     }
   } catch (error) {
-    return { say: isSystemError(error) ? "failed" : "broken", detail: describe(error) };
+    const detail = describe(error);
+    return isSystemError(error) ? { say: "failed", detail, code: error.code } : { say: "broken", detail };
   }
 }
 
+/** That the parent does not hear it any more is told by `disconnect`. */
 function say(message: Message): void {
-  process.send?.(message);
+  process.send?.(message, () => undefined);
+}
+
+function usageSince(before: NodeJS.CpuUsage): Message {
+  const { user, system } = process.cpuUsage(before);
+  return { say: "usage", bytes: process.memoryUsage.rss(), cpuMs: (user + system) / 1000 };
 }
 
 /** Errors of the operating system carry its error number; those of the decoders don't. */
-function isSystemError(error: unknown): boolean {
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && "errno" in error;
 }
 

@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import sharp, { type OutputInfo, type Sharp } from "sharp";
 import type { Drawn, Picture } from "./picture.ts";
 import { SOURCES } from "./sources/sources.ts";
@@ -15,16 +15,31 @@ const WEBP = { quality: 80, effort: 2 } as const;
 /** No effort: already 25 times cheaper than GIF, and half the price of the default. */
 const ANIMATED_WEBP = { quality: 75, effort: 0 } as const;
 
-type Encoded = Omit<Drawn, "width" | "height" | "animated"> & { readonly data: Buffer; readonly info: OutputInfo };
+type Encoded = Pick<Drawn, "type"> & { readonly data: Buffer; readonly info: OutputInfo };
 
 /**
- * Decodes the file at `input`, and writes the picture to the new file `output`: sRGB, upright, without metadata.
- * Throws when the file is no whole picture, or when the output cannot be written.
+ * Decodes the file at `input`, and writes the picture to the first of the new files `outputs` that can be written: sRGB,
+ * upright, without metadata. Throws when the file is no whole picture, or when none can be written.
  */
-export async function draw(input: string, output: string, picture: Picture): Promise<Drawn> {
+export async function draw(input: string, outputs: readonly string[], picture: Picture): Promise<Drawn> {
   const { type, data, info } = (await drawAnimation(input, picture)) ?? (await drawStill(input, picture));
-  await writeFile(output, data, { flag: "wx", mode: 0o600 });
-  return { type, width: info.width, height: info.pageHeight ?? info.height, animated: (info.pages ?? 1) > 1 };
+  const output = await write(outputs, data);
+  return { type, width: info.width, height: info.pageHeight ?? info.height, animated: (info.pages ?? 1) > 1, output };
+}
+
+/** Which of the files it was written to. Throws what the last of them failed with. */
+async function write(outputs: readonly string[], data: Buffer): Promise<number> {
+  let failure: unknown = new Error("There is no file to write to");
+  for (const [at, output] of outputs.entries()) {
+    try {
+      await writeFile(output, data, { flag: "wx", mode: 0o600 });
+      return at;
+    } catch (error) {
+      failure = error;
+      await rm(output, { force: true }).catch(() => undefined);
+    }
+  }
+  throw failure;
 }
 
 async function drawAnimation(input: string, picture: Picture): Promise<Encoded | undefined> {

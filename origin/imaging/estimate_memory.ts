@@ -1,4 +1,5 @@
-import type { ImageFormat, ImageInfo } from "./image_info.ts";
+import type { ImageFormat } from "../../shared/image_types.ts";
+import type { ImageInfo } from "./image_info.ts";
 import type { Picture } from "./picture.ts";
 
 /** Resident bytes of a decoder process that decodes nothing. */

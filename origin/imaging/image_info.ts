@@ -1,7 +1,4 @@
-/** The formats that are decoded, named after what the file really is and never after what somebody says it is. */
-export const IMAGE_FORMATS = ["jpeg", "png", "webp", "gif", "avif", "tiff", "svg"] as const;
-
-export type ImageFormat = (typeof IMAGE_FORMATS)[number];
+import type { ImageFormat } from "../../shared/image_types.ts";
 
 /** What the header of a picture says. Nothing has been decoded to learn it, so the body may still be broken. */
 export interface ImageInfo {

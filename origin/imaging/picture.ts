@@ -1,4 +1,4 @@
-import type { ImageFormat } from "./image_info.ts";
+import type { ImageFormat } from "../../shared/image_types.ts";
 
 /** A picture to be drawn, with every decision taken: what a decoder process is told. */
 export interface Picture {
@@ -16,10 +16,11 @@ export interface Picture {
   readonly encode: "auto" | "webp";
 }
 
-/** What was drawn: the size of one frame in pixels, and the media type. */
+/** What was drawn: the size of one frame in pixels, the media type, and which of the files it was written to. */
 export interface Drawn {
   readonly type: "image/jpeg" | "image/png" | "image/webp";
   readonly width: number;
   readonly height: number;
   readonly animated: boolean;
+  readonly output: number;
 }

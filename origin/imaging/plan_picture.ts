@@ -1,6 +1,6 @@
-import { MatrixError } from "../../shared/matrix_error.ts";
 import { outputSize, type ThumbnailSpec } from "../../shared/thumbnail_size.ts";
 import { type ImageInfo, mediaTypeOf } from "./image_info.ts";
+import { PictureError } from "./imaging_errors.ts";
 import type { Picture } from "./picture.ts";
 
 /** What a thumbnail shall be like. */
@@ -42,7 +42,11 @@ const MAX_WEBP_SIDE = 16_383;
  */
 export function planPicture(info: ImageInfo, wish: Wish, maxPixels: number): Plan {
   if (info.pixels > maxPixels) {
-    throw new MatrixError("M_TOO_LARGE", `Cannot make thumbnails of pictures with more than ${maxPixels} pixels`);
+    throw new PictureError(
+      "pixels",
+      "M_TOO_LARGE",
+      `Cannot make thumbnails of pictures with more than ${maxPixels} pixels`,
+    );
   }
   const size = outputSize(wish.spec, info);
   const wantsAnimation = info.animated && wish.spec.animated && wish.allowAnimated;

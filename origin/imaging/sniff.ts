@@ -1,15 +1,15 @@
 import { open } from "node:fs/promises";
-import type { ImageFormat } from "./image_info.ts";
+import type { ImageFormat } from "../../shared/image_types.ts";
 
 /** Bytes of a file's beginning that decide what it is. The SVG reader looks no further either. */
 const HEAD_BYTES = 1_000;
 
-/** The format of the file at `path` by its first bytes, or `undefined` when it is none that we decode. */
-export async function sniffFile(path: string): Promise<ImageFormat | undefined> {
+/** The format of the file at `path` by its first bytes (`undefined` when it is none that we decode), and its length. */
+export async function sniffFile(path: string): Promise<{ format: ImageFormat | undefined; fileBytes: number }> {
   const file = await open(path, "r");
   try {
     const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(HEAD_BYTES), position: 0 });
-    return sniff(buffer.subarray(0, bytesRead));
+    return { format: sniff(buffer.subarray(0, bytesRead)), fileBytes: (await file.stat()).size };
   } finally {
     await file.close();
   }

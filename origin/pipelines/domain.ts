@@ -1,3 +1,4 @@
+import type { ImageFormat } from "../../shared/image_types.ts";
 import type { ServingPolicy } from "../../shared/serving_policy.ts";
 import type { SigningIdentity } from "../matrix/federation_request.ts";
 import type { Datastore } from "../stores/datastores/datastore.ts";
@@ -32,8 +33,10 @@ export interface Domain {
     readonly maxSourceBytes: number;
     readonly maxAnimateBytes: number;
     readonly stillFrame: number;
-    /** Lower-case content types for which thumbnails are made. */
+    /** Lower-case content types for which thumbnails are made, beside all of pictures. */
     readonly types: ReadonlySet<string>;
+    /** What a source must turn out to be: the formats that `types` names. */
+    readonly formats: ReadonlySet<ImageFormat>;
   };
   /** What both tiers need to answer alike. */
   readonly policy: ServingPolicy;

@@ -1,4 +1,4 @@
-import type { Clock } from "./clock.ts";
+import type { SteadyClock } from "./clock.ts";
 import { RecentUse } from "./recent_use.ts";
 
 /** Something that may have a part of the places only, such as whoever asks, or whoever is asked. */
@@ -38,7 +38,7 @@ export interface FairQueueOptions {
    * Whoever has held places for long lately (half of it is forgotten after `halfLifeMs` milliseconds) waits behind others, and does
    * not get the last one. Absent: not counted.
    */
-  readonly use?: { readonly clock: Clock; readonly halfLifeMs: number };
+  readonly use?: { readonly clock: SteadyClock; readonly halfLifeMs: number };
 }
 
 interface Waiter {

@@ -1,5 +1,10 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
+/** What comes of a question to a decoder process. */
+export type DecodingOutcome =
+  | ("inspected" | "drawn" | "broken" | "failed")
+  | ("time" | "memory" | "crash" | "slow" | "killed" | "unfit");
+
 /**
  * Every metric of the origin, declared once. Labels come from closed sets only (our own actions, methods, status codes,
  * outcomes): never from what a client or a remote server can choose.
@@ -11,6 +16,14 @@ export interface Metrics {
   requestAnswered(action: string, method: string, status: number, milliseconds: number): void;
   /** A thumbnail that was made (not found ready). */
   thumbnailMade(method: "crop" | "scale", animated: boolean): void;
+  /** Pictures that wait for a decoder. */
+  decodingsWaiting(count: number): void;
+  /** A picture whose turn for a decoder has come, after so many milliseconds. */
+  decodingBegun(waitedMs: number): void;
+  /** What came of one question to a decoder: its answer, or how it ended instead. */
+  decodingEnded(outcome: DecodingOutcome): void;
+  /** A thumbnail that was served although it could not be stored. */
+  thumbnailUnstored(): void;
   /** A document or body written to the edge bucket. */
   published(what: "descriptor" | "body" | "verdict" | "tombstone" | "key"): void;
   /** A media of another server that was asked for there, and what came of it. */
@@ -64,6 +77,28 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
     labelNames: ["method", "animated"] as const,
     registers,
   });
+  const decodingsWaiting = new Gauge({
+    name: "media_decodings_waiting",
+    help: "Pictures that wait for a decoder",
+    registers,
+  });
+  const decodingWait = new Histogram({
+    name: "media_decoding_wait_seconds",
+    help: "Time from wanting a decoder to having one",
+    buckets: SECONDS,
+    registers,
+  });
+  const decodings = new Counter({
+    name: "media_decodings_total",
+    help: "Questions to decoders, by what came of them",
+    labelNames: ["outcome"] as const,
+    registers,
+  });
+  const unstored = new Counter({
+    name: "media_thumbnails_unstored_total",
+    help: "Thumbnails that were served although they could not be stored",
+    registers,
+  });
   const published = new Counter({
     name: "media_edge_writes_total",
     help: "Objects written to the edge bucket",
@@ -113,6 +148,10 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
       duration.observe({ action, method }, milliseconds / 1000);
     },
     thumbnailMade: (method, animated) => thumbnails.inc({ method, animated: String(animated) }),
+    decodingsWaiting: (count) => decodingsWaiting.set(count),
+    decodingBegun: (waitedMs) => decodingWait.observe(Math.max(0, waitedMs) / 1000),
+    decodingEnded: (outcome) => decodings.inc({ outcome }),
+    thumbnailUnstored: () => unstored.inc(),
     published: (what) => published.inc({ what }),
     mediaFetched: (outcome) => fetched.inc({ outcome }),
     tokenJudged: (by) => tokens.inc({ by }),

@@ -1,9 +1,9 @@
 import { LRUCache } from "lru-cache";
-import type { Clock } from "./clock.ts";
+import type { SteadyClock } from "./clock.ts";
 
 /** What {@link RecentUse} needs. Times in milliseconds. */
 export interface RecentUseOptions {
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   /** After so long half of what was used counts no more. */
   readonly halfLifeMs: number;
 }

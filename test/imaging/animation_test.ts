@@ -16,7 +16,7 @@ import {
 } from "./support/pictures.ts";
 import { openStudio } from "./support/studio.ts";
 
-const { imager, place, renderFile, make } = await openStudio({ after });
+const { place, probe, renderFile, make } = await openStudio({ after });
 
 const COLOURS = [RED, GREEN, BLUE, WHITE];
 const DELAYS = [100, 200, 300, 400];
@@ -84,7 +84,7 @@ for (const [name, source] of Object.entries(SOURCES)) {
   });
 
   test(`probe counts the frames of an animated ${name}`, async () => {
-    const info = await imager.probe(await place(await source()), AbortSignal.timeout(20_000));
+    const info = await probe(await place(await source()));
     assert.deepEqual([info?.frames, info?.animated, info?.width, info?.height], [4, true, 200, 200]);
   });
 }

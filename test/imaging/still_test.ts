@@ -5,7 +5,8 @@ import sharp from "sharp";
 import { BLUE, colourAt, corners, isClose, nameAt, plain, RED, WHITE } from "./support/pictures.ts";
 import { openStudio } from "./support/studio.ts";
 
-const { imager, folder, place, renderFile, make } = await openStudio({ after });
+const studio = await openStudio({ after });
+const { folder, place, renderFile, make } = studio;
 
 const METADATA = { exif: { IFD0: { Copyright: "somebody" }, IFD3: { GPSLatitude: "51/1 30/1 0/1" } } };
 
@@ -81,7 +82,7 @@ for (const [orientation, expected] of ORIENTATIONS) {
   test(`render sets a picture of EXIF orientation ${orientation} upright`, async () => {
     const source = await corners(400, 200).withMetadata({ orientation }).jpeg().toBuffer();
     const size = orientation < 5 ? [400, 200] : [200, 400];
-    const info = await imager.probe(await place(source), AbortSignal.timeout(20_000));
+    const info = await studio.probe(await place(source));
     assert.deepEqual([info?.width, info?.height, info?.asStored], [...size, orientation === 1]);
     // The second is as large as the source, which must not be given back as it is.
     for (const side of orientation === 1 ? [100] : [100, 400]) {
@@ -193,8 +194,7 @@ test("render draws SVG as PNG, without what it names beside it", async () => {
 });
 
 test("probe says what a picture is, without decoding it", async () => {
-  const probe = async (bytes: Uint8Array | string) =>
-    await imager.probe(await place(bytes), AbortSignal.timeout(20_000));
+  const probe = async (bytes: Uint8Array | string) => await studio.probe(await place(bytes));
   const header = {
     frames: 1,
     animated: false,

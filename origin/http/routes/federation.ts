@@ -63,6 +63,10 @@ export function federationRoutes(parts: FederationRouteParts): Route[] {
     const access = { subject: { kind: "server", serverName }, waitMs, signal: request.context.signal } as const;
     return route.kind === "download"
       ? await parts.download.whole(mxc, { ...access, fileName: undefined })
-      : await parts.thumbnail(mxc, parseThumbnailQuery(query), { ...access, domain: tenant.domain });
+      : await parts.thumbnail(mxc, parseThumbnailQuery(query), {
+          ...access,
+          domain: tenant.domain,
+          who: { kind: "server", serverName },
+        });
   }
 }

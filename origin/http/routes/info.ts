@@ -4,6 +4,7 @@ import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
 import { jsonAnswer } from "../../../shared/respond.ts";
 import type { Info, MediaInfo } from "../../pipelines/info/info.ts";
 import type { Authenticate } from "../authenticate.ts";
+import { countedAs } from "../limit.ts";
 import { queryOf } from "../request_context.ts";
 import type { Route } from "../server.ts";
 import type { Tenant } from "../tenant.ts";
@@ -34,6 +35,7 @@ export function infoRoutes(parts: InfoRouteParts): Route[] {
       const info = await parts.info(mxc, {
         subject,
         domain: tenant.domain,
+        who: countedAs(request, subject),
         fetchFor: allowRemote ? tenant.domain : undefined,
         waitMs: WAIT_MS,
         signal: request.context.signal,

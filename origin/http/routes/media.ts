@@ -58,6 +58,7 @@ export function mediaRoutes(parts: MediaRouteParts): Route[] {
         : await parts.thumbnail(route.mxc, parseThumbnailQuery(query), {
             ...access,
             domain,
+            who: countedAs(request, subject),
             accept: headerOf(request, "accept"),
           });
     const published = request.context.fromEdge ? served.publish?.() : undefined;

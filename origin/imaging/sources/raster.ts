@@ -1,5 +1,6 @@
 import sharp, { type Metadata, type SharpInput, type SharpOptions } from "sharp";
-import type { ImageFormat, ImageInfo } from "../image_info.ts";
+import type { ImageFormat } from "../../../shared/image_types.ts";
+import type { ImageInfo } from "../image_info.ts";
 import type { Source } from "./source.ts";
 
 /**

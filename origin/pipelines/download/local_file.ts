@@ -2,9 +2,12 @@ import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { MakeId } from "../../platform/ids.ts";
-import { cannotRead, lost, telling } from "../../stores/datastores/store_trouble.ts";
+import type { Datastore } from "../../stores/datastores/datastore.ts";
+import { cannotRead, cannotStore, lost, telling } from "../../stores/datastores/store_trouble.ts";
 import type { Media } from "../../stores/db/media.ts";
+import { troubleOf } from "../../stores/trouble.ts";
 import type { FindDatastore } from "../domain.ts";
 import { openBlob } from "./find_servable.ts";
 
@@ -15,35 +18,78 @@ export interface LocalFile {
 }
 
 /** Brings a body to a local file: see {@link makeLocalFile}. */
-export type BringLocal = (blob: Media["blob"], folder: string, signal: AbortSignal) => Promise<LocalFile>;
+export type BringLocal = (blob: Media["blob"], folders: readonly string[], signal: AbortSignal) => Promise<LocalFile>;
 
 /**
- * A body as a local file, for what cannot read streams: the object itself where it is one, else a copy in `folder`.
+ * A body as a local file, for what cannot read streams: the object itself where it is one, else a copy in the first of the
+ * `folders` that can be written.
  *
- * Errors: 503 when the body cannot be read; the signal's reason.
+ * Errors: 503 when the body cannot be read; 507 (503 where it is not for lack of room) when no folder can be written; the
+ * signal's reason.
  */
 export function makeLocalFile(parts: { readonly datastores: FindDatastore; readonly makeId: MakeId }): BringLocal {
-  return async function bringLocal(blob, folder, signal) {
+  return async function bringLocal(blob, folders, signal) {
     const datastore = openBlob(blob, parts.datastores);
     const local = datastore.localPath?.(blob.location);
     if (local !== undefined) {
       if (!(await datastore.has(blob, signal))) throw lost(blob);
       return { path: local, dispose: async () => {} };
     }
-    await mkdir(folder, { recursive: true });
+    let failure = cannotStore(new Error("there is no folder for temporary files"));
+    for (const folder of folders) {
+      try {
+        return await copy(blob, datastore, folder, signal);
+      } catch (error) {
+        if (!(error instanceof CannotCopy)) throw error;
+        failure = error.told;
+      }
+    }
+    throw failure;
+  };
+
+  async function copy(blob: Media["blob"], datastore: Datastore, folder: string, signal: AbortSignal) {
     const path = join(folder, `${parts.makeId()}.source`);
     const dispose = () => rm(path, { force: true });
-    const bytes = await datastore.open(blob, undefined, signal);
-    if (!bytes) throw lost(blob);
-    // Made before anything can fail, as in `ingest`.
-    const file = await open(path, "wx", 0o600);
+    // Made before the body is opened, which then always has a reader; and before anything can fail, as in `ingest`.
+    const file = await create(folder, path);
     try {
+      const bytes = await datastore.open(blob, undefined, signal).catch(async (error) => {
+        await file.close();
+        throw error;
+      });
+      if (!bytes) {
+        await file.close();
+        throw lost(blob);
+      }
       const source = Readable.fromWeb(bytes as import("node:stream/web").ReadableStream);
-      await telling(cannotRead, signal, () => pipeline(source, file.createWriteStream(), { signal }));
+      await telling(cannotCopy, signal, () => pipeline(source, file.createWriteStream(), { signal }));
       return { path, dispose };
     } catch (error) {
       await dispose();
-      throw error;
+      throw error instanceof MatrixError && troubleOf(error.cause) === "no_room" ? new CannotCopy(error) : error;
     }
-  };
+  }
+}
+
+/** This folder cannot be written: another may do. */
+class CannotCopy extends Error {
+  readonly told: MatrixError;
+
+  constructor(told: MatrixError) {
+    super(told.message, { cause: told });
+    this.told = told;
+  }
+}
+
+async function create(folder: string, path: string) {
+  try {
+    await mkdir(folder, { recursive: true });
+    return await open(path, "wx", 0o600);
+  } catch (error) {
+    throw new CannotCopy(cannotStore(error));
+  }
+}
+
+function cannotCopy(cause: unknown): MatrixError {
+  return troubleOf(cause) === "no_room" ? cannotStore(cause) : cannotRead(cause);
 }

@@ -8,9 +8,11 @@ import {
   type ThumbnailSpec,
   thumbnailSuffix,
 } from "../../../shared/thumbnail_size.ts";
+import { notAllowed } from "../../imaging/imaging_errors.ts";
 import type { Clock } from "../../platform/clock.ts";
+import type { Claim, Ticket } from "../../platform/fair_queue.ts";
 import type { FreshCache } from "../../platform/fresh_cache.ts";
-import { SingleFlight } from "../../platform/single_flight.ts";
+import { unlessAborted } from "../../platform/unless_aborted.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/media.ts";
 import { deleteLostThumbnail, findThumbnail, type Thumbnail } from "../../stores/db/thumbnails.ts";
@@ -19,8 +21,12 @@ import { type FindVisible, type MediaAccess, servableBlob, servableMedia } from 
 import { notFound } from "../download/not_found.ts";
 import type { Restore } from "../download/pull_restore.ts";
 import type { Servable, Served } from "../download/servable.ts";
+import type { Counted } from "../limits/subject.ts";
 import type { Publish } from "../publish/publish.ts";
-import type { MakeThumbnail } from "./generate.ts";
+import { decoderClaim } from "./decoder_turns.ts";
+import type { MadeThumbnail, MakeThumbnail } from "./generate.ts";
+import { SharedMaking, type Turn } from "./shared_making.ts";
+import type { UnstoredThumbnail, UnstoredThumbnails } from "./unstored_thumbnails.ts";
 
 /** What {@link makeThumbnails} needs. */
 export interface ThumbnailParts {
@@ -32,6 +38,11 @@ export interface ThumbnailParts {
   readonly datastores: FindDatastore;
   readonly restore: Restore;
   readonly generate: MakeThumbnail;
+  /** Takes a place in the line for decoders. */
+  readonly takeTurn: (claim: Claim) => Ticket;
+  readonly unstored: UnstoredThumbnails;
+  /** How long bringing back a lost source may take, in milliseconds, whoever leaves meanwhile. */
+  readonly deadlineMs: number;
   /** Absent where there is no edge. */
   readonly publish: Publish | undefined;
 }
@@ -42,6 +53,8 @@ export type FindOrMakeThumbnail = (
   request: ThumbnailRequest,
   options: MediaAccess & {
     readonly domain: Domain;
+    /** On whose account it is made, where it has to be. */
+    readonly who: Counted;
     /** The `Accept` header of a client; without, the answer is of the types that everybody takes. */
     readonly accept?: string | undefined;
   },
@@ -51,59 +64,85 @@ export type FindOrMakeThumbnail = (
  * A thumbnail (Client-Server API, `GET …/thumbnail`) in its order: may the media be seen; which of the sizes is meant; is
  * it there; else make it, once for all who wait.
  *
- * Making goes on when the one who asked goes away: the next who asks has it. One whose object turns out to be lost when it is
- * opened is made again.
+ * Making goes on when the one who asked goes away: the next who asks has it, and so have the others who wait for it. One whose
+ * object turns out to be lost when it is opened is made again; one that cannot be stored is served without.
  */
 export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
-  const making = new SingleFlight<Thumbnail>();
+  const { unstored } = parts;
+  const making = new SharedMaking<MadeThumbnail>(parts.takeTurn);
 
-  return async function findOrMakeThumbnail(mxc, request, { domain, accept, ...access }) {
+  return async function findOrMakeThumbnail(mxc, request, { domain, who, accept, ...access }) {
     const media = await parts.findVisible(mxc, access);
     const policy = domain.policy.thumbnails;
     const spec = pickThumbnail(request, policy, accept);
     const suffix = thumbnailSuffix(spec);
     const name = nameOf(mxc, suffix);
-    const thumbnail =
-      (await parts.rows.get(name, () => findThumbnail(parts.db, mxc, suffix))) ??
-      (await making.run(name, () => make(domain, media, spec, access)));
+    const claim = decoderClaim(who, media);
+    const makeOnce = (work: (turn: Turn) => Promise<MadeThumbnail>) =>
+      unlessAborted(making.run(name, claim, work), access.signal);
+    // Nobody's leaving may end what others wait for.
+    const patient = () => ({ ...access, signal: AbortSignal.timeout(parts.deadlineMs) });
+    const makeNew = (turn: Turn) => make(domain, media, spec, patient(), turn);
+
+    const row = await parts.rows.get(name, () => findThumbnail(parts.db, mxc, suffix));
+    const kept = row ? undefined : unstored.find(name);
+    if (kept) return unpublished(kept, policy.preferWebp);
+    const made = row ? stored(row) : await makeOnce(makeNew);
+    if (made.kind === "unstored") {
+      unstored.keep(name, made.thumbnail);
+      return unpublished(made.thumbnail, policy.preferWebp);
+    }
+    const { thumbnail } = made;
     const { publish } = parts;
-    const remake = () => making.run(name, () => makeAgain(thumbnail, () => make(domain, media, spec, access)));
+    const remake = () => makeOnce((turn) => makeAgain(thumbnail, () => makeNew(turn)));
     return {
       servable: healing(thumbnail, servable(thumbnail, parts.datastores, policy.preferWebp), remake),
       publish: publish && (() => publish.thumbnail(media, thumbnail, spec)),
     };
   };
 
-  async function make(domain: Domain, seen: Media, spec: ThumbnailSpec, access: MediaAccess): Promise<Thumbnail> {
+  async function make(
+    domain: Domain,
+    seen: Media,
+    spec: ThumbnailSpec,
+    access: MediaAccess,
+    turn: Turn,
+  ): Promise<MadeThumbnail> {
     requireThumbnailable(domain, seen);
     if (isRemote(seen)) await requireSource(seen, access);
     // Its body may lie elsewhere by now than when it was seen.
     const media = await findMedia(parts.db, seen);
     if (!media) throw notFound();
-    return await parts.generate(domain, media, spec).catch((error) => {
+    return await parts.generate(domain, media, spec, turn).catch((error) => {
       throw isRemote(media) ? asOfRemote(error) : error;
     });
   }
 
-  async function makeAgain(lost: Thumbnail, makeNew: () => Promise<Thumbnail>): Promise<Thumbnail> {
+  async function makeAgain(lost: Thumbnail, makeNew: () => Promise<MadeThumbnail>): Promise<MadeThumbnail> {
     await deleteLostThumbnail(parts.db, lost, parts.clock());
-    const again = (await findThumbnail(parts.db, lost, lost.suffix)) ?? (await makeNew());
+    const present = await findThumbnail(parts.db, lost, lost.suffix);
+    const again = present ? stored(present) : await makeNew();
     parts.rows.forget(nameOf(lost, lost.suffix));
     return again;
   }
 
   /** Errors: those of making it, where it is lost. */
-  function healing(thumbnail: Thumbnail, served: Servable, remake: () => Promise<Thumbnail>): Servable {
+  function healing(thumbnail: Thumbnail, served: Servable, remake: () => Promise<MadeThumbnail>): Servable {
     const open = async ({ blob }: Thumbnail, slice: ByteSlice | undefined, signal: AbortSignal) =>
       await parts.datastores(blob.datastoreId)?.open(blob, slice, signal);
+    const openAgain = async (again: MadeThumbnail, slice: ByteSlice | undefined, signal: AbortSignal) => {
+      const sha256 = again.kind === "stored" ? again.thumbnail.blob.sha256 : again.thumbnail.sha256;
+      // What is said of the lost one is not true of any other bytes: those are for the next who asks.
+      if (sha256 !== thumbnail.blob.sha256) return undefined;
+      return again.kind === "stored"
+        ? await open(again.thumbnail, slice, signal)
+        : await again.thumbnail.open(slice, signal);
+    };
     return {
       ...served,
       async open(slice, signal) {
         const bytes = await open(thumbnail, slice, signal);
-        if (bytes) return bytes;
-        const again = await remake();
-        // What is said of the lost one is not true of any other bytes: those are for the next who asks.
-        return again.blob.sha256 === thumbnail.blob.sha256 ? await open(again, slice, signal) : undefined;
+        return bytes ?? (await openAgain(await remake(), slice, signal));
       },
     };
   }
@@ -132,12 +171,18 @@ function asOfRemote(error: unknown): unknown {
   return new MatrixError(errcode, message, { status: 502, mrErrcode, cause: error });
 }
 
-/** Errors: 400 `M_UNKNOWN` for a type that thumbnails are not made of; for a source of too many bytes 413, and 502 where it is remote. */
+function stored(thumbnail: Thumbnail): MadeThumbnail {
+  return { kind: "stored", thumbnail };
+}
+
+/**
+ * What is claimed decides nothing of a picture, and little of anything else: what is said to be a text or a video is not looked into.
+ *
+ * Errors: 400 `M_UNKNOWN` for a type that thumbnails are not made of; for a source of too many bytes 413, and 502 where it is remote. */
 function requireThumbnailable(domain: Domain, media: Media): void {
   const { types, maxSourceBytes } = domain.thumbnails;
-  if (!types.has(essence(media.contentType))) {
-    throw new MatrixError("M_UNKNOWN", "Cannot make thumbnails of this type of media", { status: 400 });
-  }
+  const claimed = essence(media.contentType);
+  if (!claimed.startsWith("image/") && !types.has(claimed)) throw notAllowed();
   if (maxSourceBytes > 0 && media.blob.size > maxSourceBytes) {
     throw new MatrixError("M_TOO_LARGE", `Cannot make thumbnails of media larger than ${maxSourceBytes} bytes`, {
       status: isRemote(media) ? 502 : 413,
@@ -159,4 +204,11 @@ function servable(thumbnail: Thumbnail, datastores: FindDatastore, variesByAccep
     },
     ...servableBlob(blob, datastores),
   };
+}
+
+/** The edge is not told of it: there is nothing that it could read. */
+function unpublished(thumbnail: UnstoredThumbnail, variesByAccept: boolean | undefined): Served {
+  const { contentType: type, size, sha256, createdAt: created, open } = thumbnail;
+  const media = { kind: "thumbnail", type, size, sha256, created, variesByAccept } as const;
+  return { servable: { media, open }, publish: undefined };
 }

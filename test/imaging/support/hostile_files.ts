@@ -37,14 +37,17 @@ export function enlargeJpeg(jpeg: Buffer): Buffer {
   return jpeg;
 }
 
-/** An SVG whose few lines stand for a million drawings. Drawing it takes seconds, and cannot be interrupted. */
-export function slowSvg(): string {
+/**
+ * An SVG whose few lines stand for a million drawings (each level for ten times as many). Drawing it takes seconds, and cannot be
+ * interrupted.
+ */
+export function slowSvg(depth = 6): string {
   const levels = Array.from(
-    { length: 6 },
+    { length: depth },
     (_, level) => `<g id="l${level + 1}">${`<use href="#l${level}" x="1"/>`.repeat(10)}</g>`,
   );
   const first = '<rect id="l0" width="300" height="300" fill="red" opacity="0.5"/>';
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="300" height="300"><defs>${first}${levels.join("")}</defs><use href="#l6"/></svg>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="300" height="300"><defs>${first}${levels.join("")}</defs><use href="#l${depth}"/></svg>`;
 }
 
 /** An SVG that takes much memory, and seconds, for its many layers of `side` x `side` pixels. */

@@ -3,23 +3,31 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ImagerOptions, makeImager, type Rendered } from "../../../origin/imaging/imager.ts";
 import type { Wish } from "../../../origin/imaging/plan_picture.ts";
+import { IMAGE_TYPES, type ImageFormat } from "../../../shared/image_types.ts";
 import type { ThumbnailSpec } from "../../../shared/thumbnail_size.ts";
 
 const OPTIONS = {
   processes: 1,
   queueLength: 20,
-  timeoutMs: 20_000,
+  clock: () => performance.now(),
   maxPixels: 20_000_000,
   maxMemoryBytes: 1_000_000_000,
 };
 
+/** What a test that draws slow things on purpose, or on a machine that is busy with other tests, lets each step take. */
+const PATIENT = { cpuMs: 20_000, wallMs: 60_000 };
+
+/** All that can be decoded. */
+export const FORMATS = new Set(Object.keys(IMAGE_TYPES) as ImageFormat[]);
+
 /** What a test asks of a picture, beside what it does not care about. */
-export type Order = Partial<ThumbnailSpec> & Partial<Omit<Wish, "spec">> & { signal?: AbortSignal };
+export type Order = Partial<ThumbnailSpec> &
+  Partial<Omit<Wish, "spec">> & { signal?: AbortSignal; formats?: ReadonlySet<ImageFormat>; asker?: string };
 
 /** An imager with a folder of its own, both gone when the test (or, given `{ after }` of node:test, the file) ends. */
 export async function openStudio(t: { after(close: () => Promise<void>): void }, options: Partial<ImagerOptions> = {}) {
   const folder = await mkdtemp(join(tmpdir(), "mxcdn-imaging-"));
-  const imager = makeImager({ ...OPTIONS, ...options });
+  const imager = makeImager({ ...OPTIONS, timeLimit: PATIENT, ...options });
   t.after(async () => {
     await imager.close();
     await rm(folder, { recursive: true, force: true });
@@ -35,10 +43,22 @@ export async function openStudio(t: { after(close: () => Promise<void>): void },
 
   /** Renders a file; without an order at 96x96 crop. */
   async function renderFile(input: string, order: Order = {}): Promise<{ rendered: Rendered; output: string }> {
-    const { stillFrame = 0.5, allowAnimated = true, signal = new AbortController().signal, ...asked } = order;
+    const { stillFrame = 0.5, allowAnimated = true, signal = new AbortController().signal, ...rest } = order;
+    const { formats = FORMATS, asker, ...asked } = rest;
     const spec: ThumbnailSpec = { width: 96, height: 96, method: "crop", animated: false, format: "auto", ...asked };
     const output = join(folder, `output-${files++}`);
-    return { rendered: await imager.render({ input, output, spec, stillFrame, allowAnimated }, signal), output };
+    const job = { input, outputs: [output], formats, spec, stillFrame, allowAnimated };
+    return { rendered: await imager.render(job, turn(asker), signal), output };
+  }
+
+  /** Reads the header of a file. */
+  async function probe(path: string, signal: AbortSignal = new AbortController().signal) {
+    return await imager.probe(path, FORMATS, turn(), signal);
+  }
+
+  /** A place in the line; everybody is somebody else unless it is said. */
+  function turn(asker = `asker ${files++}`) {
+    return imager.turn([{ name: asker, weight: 1 }]);
   }
 
   /** Renders bytes, and gives back the picture that was made. */
@@ -48,5 +68,5 @@ export async function openStudio(t: { after(close: () => Promise<void>): void },
     return { ...rendered, bytes: await readFile(output) };
   }
 
-  return { imager, folder, place, renderFile, make };
+  return { imager, folder, place, renderFile, probe, turn, make };
 }
