@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises";
 import type { ImageFormat } from "../../shared/image_types.ts";
 
-/** Bytes of a file's beginning that decide what it is. The SVG reader looks no further either. */
-const HEAD_BYTES = 1_000;
+/** Bytes of a file's beginning that decide what it is. So many for an SVG, which may have a licence before it. */
+const HEAD_BYTES = 64 * 1024;
 
 /** The format of the file at `path` by its first bytes (`undefined` when it is none that we decode), and its length. */
 export async function sniffFile(path: string): Promise<{ format: ImageFormat | undefined; fileBytes: number }> {
@@ -16,7 +16,7 @@ export async function sniffFile(path: string): Promise<{ format: ImageFormat | u
 }
 
 /**
- * The format of a file that begins with `head` (1000 bytes are enough). A claimed content type has no say: it is what
+ * The format of a file that begins with `head` (64 KiB are enough). A claimed content type has no say: it is what
  * attacks on decoders lie about, and what honest clients often get wrong.
  */
 export function sniff(head: Uint8Array): ImageFormat | undefined {
@@ -54,12 +54,37 @@ function isAvif(text: string): boolean {
   return brands.includes("avif") || brands.includes("avis");
 }
 
-/**
- * White space, declarations, comments and a document type may stand before the root element, which must be `svg`. No two
- * parts match the same text, so no input makes it slow.
- */
-const SVG = /^(?:\xef\xbb\xbf)?(?:\s|<\?[^>]*>|<!--(?:(?!-->).)*-->|<!DOCTYPE[^>[]*(?:\[[^\]]*\]\s*)?>)*<svg[\s>/]/s;
+/** The root element, under whatever prefix. */
+const ROOT = /<(?:[A-Za-z_][\w.-]*:)?svg[\s>/]/y;
+const SPACE = /(?:\xef\xbb\xbf)?\s*/y;
 
+/** White space, declarations, comments and a document type may stand before the root element, which must be `svg`. */
 function isSvg(text: string): boolean {
-  return !text.includes("\0") && SVG.test(text);
+  if (text.includes("\0")) return false;
+  let at = 0;
+  for (;;) {
+    SPACE.lastIndex = at;
+    at += SPACE.exec(text)?.[0].length ?? 0;
+    const end = endOfProlog(text, at);
+    if (end === undefined) break;
+    at = end;
+  }
+  ROOT.lastIndex = at;
+  return ROOT.test(text);
+}
+
+/** Where the declaration, comment or document type that begins at `at` ends; `undefined` where none begins or it does not end. */
+function endOfProlog(text: string, at: number): number | undefined {
+  if (text.startsWith("<?", at)) return after(text, "?>", at + 2);
+  if (text.startsWith("<!--", at)) return after(text, "-->", at + 4);
+  if (!text.startsWith("<!DOCTYPE", at)) return undefined;
+  const end = after(text, ">", at);
+  if (end === undefined || !text.slice(at, end).includes("[")) return end;
+  const close = after(text, "]", at);
+  return close === undefined ? undefined : after(text, ">", close);
+}
+
+function after(text: string, what: string, from: number): number | undefined {
+  const found = text.indexOf(what, from);
+  return found < 0 ? undefined : found + what.length;
 }

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { passing } from "../support/clocks.ts";
 import { ask } from "../support/http.ts";
 import { makePhoto } from "../support/pictures.ts";
-import { openStage, USER } from "./stage.ts";
+import { envelope } from "../support/remote_server.ts";
+import { openStage, USER, until, userToken } from "./stage.ts";
 
 test("media of another server whose datastore has left the configuration is fetched again, and its thumbnails are made", async (t) => {
   let passedMs = 0;
@@ -26,4 +28,36 @@ test("media of another server whose datastore has left the configuration is fetc
   const { rows } = await stage.origin.app.db.query("SELECT DISTINCT datastore_id FROM blobs");
   assert.deepEqual(rows, [{ datastore_id: "files" }]);
   assert.equal(asked(), 3);
+});
+
+test("who leaves while a lost picture is fetched again for a thumbnail takes it from nobody who waits for the same", async (t) => {
+  let passedMs = 0;
+  const stage = await openStage(t, { overrides: passing(() => passedMs) });
+  const file = { bytes: await makePhoto(200, 100), type: "image/jpeg" };
+  stage.remote.media.set("kept", file);
+  assert.equal((await stage.get("kept")).status, 200);
+  await stage.origin.app.db.query("UPDATE blobs SET datastore_id = 'elsewhere'");
+  passedMs += 3_000;
+
+  const gate = Promise.withResolvers<void>();
+  const fetched = "/_matrix/federation/v1/media/download/kept";
+  stage.remote.instead.set(fetched, async (_, response) => {
+    await gate.promise;
+    response.writeHead(200, { "content-type": "multipart/mixed; boundary=b0undary" }).end(envelope(file));
+  });
+  const thumbnail = `${stage.path("kept").replace("/download/", "/thumbnail/")}?width=32&height=32&method=crop`;
+  const leaving = new AbortController();
+  const headers = { authorization: `Bearer ${USER}` };
+  const first = fetch(stage.url + thumbnail, { headers, signal: leaving.signal });
+  await until(() => stage.remote.asked(fetched) === 2);
+  const seen = await stage.origin.app.metrics.requestsSeen();
+  const second = ask(stage.url, thumbnail, { token: userToken(2) });
+  await until(async () => (await stage.origin.app.metrics.requestsSeen()) > seen);
+  // Nothing tells that it waits too, nor that the other's leaving was heard of.
+  await pause(200);
+  leaving.abort();
+  await assert.rejects(first);
+  await pause(200);
+  gate.resolve();
+  assert.equal((await second).status, 200);
 });

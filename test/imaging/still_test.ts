@@ -216,3 +216,12 @@ test("probe says what a picture is, without decoding it", async () => {
   assert.equal(await probe("just some text"), undefined);
   assert.equal(await probe((await plain(30, 20).jpeg().toBuffer()).subarray(0, 30)), undefined);
 });
+
+test("render draws an SVG that begins with a long comment, or whose root has a prefix", async () => {
+  const licence = `<!-- ${"licence ".repeat(2000)} -->`;
+  const drawings = [
+    `<?xml version="1.0"?>\n${licence}\n<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><rect width="300" height="200" fill="blue"/></svg>`,
+    '<s:svg xmlns:s="http://www.w3.org/2000/svg" width="300" height="200"><s:rect width="300" height="200" fill="blue"/></s:svg>',
+  ];
+  for (const drawing of drawings) assert.equal(await nameAt((await make(drawing)).bytes, 0.5, 0.5), "blue");
+});

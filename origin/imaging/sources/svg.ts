@@ -15,11 +15,24 @@ export const svgSource: Source = {
   still: async (path, { maxPixels }) => sharp(await readSvg(path), { limitInputPixels: maxPixels }),
 };
 
+/** The library knows an SVG by this text among its first bytes; a long comment or a prefix may be there instead. */
+const KNOWN_BY = "<svg";
+const KNOWN_BYTES = 1_000;
+
+/** The same drawing, with a comment that the library knows it by. */
+function recognisable(svg: Buffer): Buffer {
+  const head = svg.toString("latin1", 0, KNOWN_BYTES);
+  if (head.toLowerCase().includes(KNOWN_BY)) return svg;
+  // Nothing may stand before these two.
+  const at = /^(?:\xef\xbb\xbf)?(?:<\?xml[^>]*>)?/.exec(head)?.[0].length ?? 0;
+  return Buffer.concat([svg.subarray(0, at), Buffer.from(`<!--${KNOWN_BY}-->`), svg.subarray(at)]);
+}
+
 async function readSvg(path: string): Promise<Buffer> {
   const file = await open(path, "r");
   try {
     if ((await file.stat()).size > MAX_SVG_BYTES) throw new Error("The SVG is too long");
-    return await file.readFile();
+    return recognisable(await file.readFile());
   } finally {
     await file.close();
   }
