@@ -119,15 +119,17 @@ export function makeImager(options: ImagerOptions): Imager {
     const signal = AbortSignal.any([caller, closing.signal]);
     const waitingMs = clock();
     try {
-      const begun = turn.run(async () => {
+      const done = turn.run(async () => {
         metrics?.decodingBegun(clock() - waitingMs);
         metrics?.decodingsWaiting(line.waiting);
         return await withTries((decoder) => work(asking(decoder, signal), signal));
       }, signal);
       metrics?.decodingsWaiting(line.waiting);
-      return await begun;
+      return await done;
     } catch (error) {
       throw toImagingError(error, caller);
+    } finally {
+      metrics?.decodingsWaiting(line.waiting);
     }
   }
 

@@ -53,7 +53,8 @@ interface Waiter {
  * are free, so that one who is alone gets a good part of them, many share them evenly, and a few are left for the next to come.
  *
  * Of those who wait, the one who has used least of late goes first (where that is counted), then the one who has fewest places,
- * then the one who has waited longest. When the line is full, whoever has most in it gives way to one who has less.
+ * then the one who has waited longest. When the line is full, whoever has most in it, or has used most, gives way to one who has
+ * less.
  */
 export class FairQueue {
   readonly #options: FairQueueOptions;
@@ -178,7 +179,7 @@ export class FairQueue {
 
   #wait(claims: Waiter["claims"], signal: AbortSignal | undefined): Promise<Claim> {
     const name = claims.keys().next().value ?? "";
-    if (this.#line.size >= this.#options.waiting) this.#makeRoom(name);
+    if (this.#line.size >= this.#options.waiting) this.#makeRoom(name, claims);
     return new Promise((resolve, reject) => {
       const leave = () => {
         clearTimeout(timer);
@@ -207,12 +208,33 @@ export class FairQueue {
     });
   }
 
-  /** Takes the last of whoever has most in the line out of it. Throws where the newcomer would have as many. */
-  #makeRoom(newcomer: string): void {
+  /**
+   * Takes the last of whoever has most in the line out of it, or else of those who have used most of late. Throws where the
+   * newcomer would be no better.
+   */
+  #makeRoom(newcomer: string, claims: Waiter["claims"]): void {
     let most: ReadonlySet<Waiter> = new Set();
     for (const waiters of this.#waiting.values()) if (waiters.size > most.size) most = waiters;
-    if (most.size <= (this.#waiting.get(newcomer)?.size ?? 0) + 1) throw this.#options.refuse();
-    [...most].at(-1)?.fail(this.#options.refuse());
+    const hasMost = most.size > (this.#waiting.get(newcomer)?.size ?? 0) + 1;
+    const last = hasMost ? [...most].at(-1) : this.#lastAbove(this.#least(claims));
+    if (!last) throw this.#options.refuse();
+    last.fail(this.#options.refuse());
+  }
+
+  /** Of those who have used most, the last that waits; `undefined`: none has used more than `level`. */
+  #lastAbove(level: number): Waiter | undefined {
+    let last: Waiter | undefined;
+    let most = level + 1;
+    for (const waiter of this.#use ? this.#line : []) {
+      const used = this.#least(waiter.claims);
+      if (used >= most) [last, most] = [waiter, used];
+    }
+    return last;
+  }
+
+  /** The level of the claim by which it may go first. */
+  #least(claims: Waiter["claims"]): number {
+    return Math.min(...[...claims.values()].map((claim) => this.#levelOf(claim)));
   }
 
   #withdraw(waiter: Waiter): void {

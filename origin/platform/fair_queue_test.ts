@@ -240,6 +240,25 @@ describe("where use is counted", () => {
     endAll();
   });
 
+  test("whoever has used much gives way when the line is full, under however many names it is wanted", async () => {
+    const { queue, start, claimOf, begun, endAll } = await usedStage(1, { heavy: 20 });
+    start("running", claimOf("z"));
+    const crowd = Array.from({ length: 100 }, (_, at) =>
+      start(`slow${at}`, [
+        { name: `asker${at}`, weight: 1 },
+        { name: "heavy", weight: 1 },
+      ]),
+    );
+    await settle();
+    assert.equal(queue.waiting, 100);
+    start("fresh", claimOf("fresh"));
+    await assert.rejects(crowd.at(-1)?.done ?? Promise.resolve(), /no turn/);
+    await assert.rejects(start("heavy", claimOf("heavy")).done, /no turn/, "it is no better than those who wait");
+    assert.equal(queue.waiting, 100);
+    assert.deepEqual(begun, ["running"]);
+    endAll();
+  });
+
   test("it is forgotten by and by", async () => {
     const { start, end, claimOf, begun, pass, endAll } = await usedStage(1, { heavy: 20 });
     pass(10 * HALF_LIFE_MS);
