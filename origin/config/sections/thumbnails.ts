@@ -33,10 +33,14 @@ export const thumbnailsSchema = z
       domain: false,
       live: false,
     }),
-    numWorkers: count(10, "How many thumbnails are made at once; 0: as many as the machine has processors.", {
-      domain: false,
-      live: false,
-    }),
+    numWorkers: count(
+      10,
+      "How many thumbnails are made at once, at most one more than the machine has processors; 0: as many as that.",
+      {
+        domain: false,
+        live: false,
+      },
+    ),
     sizes: z
       .preprocess(
         (value) => (Array.isArray(value) && value.length === 0 ? DEFAULT_SIZES : value),
@@ -49,7 +53,10 @@ export const thumbnailsSchema = z
         description: "The sizes that are made. The smallest that covers what was asked for is used.",
       }),
     dynamicSizing: flag(false, "Make whatever size is asked for instead."),
-    types: texts(["image/jpeg", "image/jpg", "image/png", "image/gif"], "The content types that get thumbnails."),
+    types: texts(
+      ["image/jpeg", "image/jpg", "image/png", "image/gif"],
+      "The types of pictures that get thumbnails: what a file is counts, not what it is called.",
+    ),
     allowAnimated: flag(true, "Make animated thumbnails of animated pictures."),
     defaultAnimated: flag(false, "Make them where the client does not say."),
     maxAnimateSizeBytes: bytes(10_485_760, "The largest file an animated thumbnail is made of; 0: no limit."),
