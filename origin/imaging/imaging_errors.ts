@@ -1,7 +1,10 @@
 import { MatrixError } from "../../shared/matrix_error.ts";
 import { DecoderEnded } from "./decoder.ts";
 
+const BUSY = "Cannot make thumbnails at the moment: try again";
 const RETRY_MS = 2_000;
+/** The machine was too busy for this one: it shall not be asked for it again at once. */
+const SLOW_RETRY_MS = 30_000;
 
 /**
  * What is wrong with a picture: it is of a type that may not be decoded, no whole picture, too large, or takes too much time or
@@ -32,7 +35,7 @@ export function notAllowed(): PictureError {
 /** Too many pictures are waiting. */
 export function busy(cause?: unknown): MatrixError {
   const options = { status: 503, retryAfterMs: RETRY_MS, cause };
-  return new MatrixError("M_UNKNOWN", "Cannot make thumbnails at the moment: try again", options);
+  return new MatrixError("M_UNKNOWN", BUSY, options);
 }
 
 /** What a caller gets for whatever went wrong. What is nobody's fault but ours stays as it is. */
@@ -43,14 +46,13 @@ export function toImagingError(error: unknown, signal: AbortSignal): unknown {
 }
 
 function ofDecoder(error: DecoderEnded): MatrixError {
-  const { errcode, message, ...options } = busy(error);
   switch (error.end) {
     case "time":
     case "memory":
     case "crash":
       return notThumbnailable(error.end, error);
     case "slow":
-      return new PictureError(error.end, errcode, message, { ...options, cause: error });
+      return new PictureError(error.end, "M_UNKNOWN", BUSY, { status: 503, retryAfterMs: SLOW_RETRY_MS, cause: error });
     case "killed":
     case "unfit":
       return busy(error);

@@ -11,7 +11,7 @@ import { until } from "../support/until.ts";
 /** Small pictures that take long to draw, and whoever wants ordinary thumbnails meanwhile. */
 
 const YAML = "thumbnails: { numWorkers: 2, types: [image/jpeg, image/svg+xml] }\n";
-const HONEST = 5;
+const HONEST = 3;
 
 const tokenOf = (name: string) => `token_of_${name}`;
 
@@ -46,11 +46,11 @@ const STORMS: readonly {
   /** Who uploads each of the slow pictures, and who asks for it. */
   readonly pictures: readonly (readonly [uploader: string, asker: string])[];
 }[] = [
-  { what: "by one who asks for them himself", pictures: Array.from({ length: 20 }, () => ["a", "a"]) },
-  { what: "by one, asked for by many", pictures: Array.from({ length: 20 }, (_, at) => ["a", `asker${at % 10}`]) },
+  { what: "by one who asks for them himself", pictures: Array.from({ length: 12 }, () => ["a", "a"]) },
+  { what: "by one, asked for by many", pictures: Array.from({ length: 12 }, (_, at) => ["a", `asker${at % 6}`]) },
   {
     what: "by several, each asked for by another",
-    pictures: Array.from({ length: 24 }, (_, at) => [`uploader${at % 5}`, `asker${at % 5}`]),
+    pictures: Array.from({ length: 16 }, (_, at) => [`uploader${at % 5}`, `asker${at % 5}`]),
   },
 ];
 

@@ -16,6 +16,7 @@ test("media of another server whose datastore has left the configuration is fetc
   assert.equal((await stage.get("kept")).status, 200);
   const asked = () => stage.remote.asked("/_matrix/federation/v1/media/download/kept");
   assert.equal(asked(), 1);
+  await until(async () => (await stage.rows()).length === 1);
 
   for (const [times, path] of [stage.path("kept"), thumbnail].entries()) {
     await stage.origin.app.db.query("UPDATE blobs SET datastore_id = 'elsewhere'");
@@ -36,6 +37,7 @@ test("who leaves while a lost picture is fetched again for a thumbnail takes it 
   const file = { bytes: await makePhoto(200, 100), type: "image/jpeg" };
   stage.remote.media.set("kept", file);
   assert.equal((await stage.get("kept")).status, 200);
+  await until(async () => (await stage.rows()).length === 1);
   await stage.origin.app.db.query("UPDATE blobs SET datastore_id = 'elsewhere'");
   passedMs += 3_000;
 

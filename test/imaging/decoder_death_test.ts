@@ -68,10 +68,15 @@ describe("a decoder that ends while it draws", { skip }, () => {
     assert.equal((await running).rendered.kind, "image");
   });
 
-  test("for having had too much processor time is the picture's fault, at once", async (t) => {
-    const { place, renderFile } = await openStudio(t, { timeLimit: { cpuMs: 500, wallMs: 60_000 } });
-    await assert.rejects(renderFile(await place(slowSvg())), isPictures("time"));
-  });
+  for (const [seen, options] of [
+    ["from outside", {}],
+    ["as it says itself", { readProcessUsage: () => undefined }],
+  ] as const) {
+    test(`for having had too much processor time, seen ${seen}, is the picture's fault, at once`, async (t) => {
+      const { place, renderFile } = await openStudio(t, { timeLimit: { cpuMs: 500, wallMs: 60_000 }, ...options });
+      await assert.rejects(renderFile(await place(slowSvg())), isPictures("time"));
+    });
+  }
 
   test("for not having been given the processor is not the picture's fault", async (t) => {
     const { place, renderFile } = await openStudio(t, { timeLimit: { cpuMs: 60_000, wallMs: 300 } });

@@ -82,16 +82,17 @@ export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
       unlessAborted(making.run(name, claim, work), access.signal);
     // Nobody's leaving may end what others wait for.
     const patient = () => ({ ...access, signal: AbortSignal.timeout(parts.deadlineMs) });
-    const makeNew = (turn: Turn) => make(domain, media, spec, patient(), turn);
+    const makeNew = async (turn: Turn) => {
+      const made = await make(domain, media, spec, patient(), turn);
+      if (made.kind === "unstored") unstored.keep(name, made.thumbnail);
+      return made;
+    };
 
     const row = await parts.rows.get(name, () => findThumbnail(parts.db, mxc, suffix));
     const kept = row ? undefined : unstored.find(name);
     if (kept) return unpublished(kept, policy.preferWebp);
     const made = row ? stored(row) : await makeOnce(makeNew);
-    if (made.kind === "unstored") {
-      unstored.keep(name, made.thumbnail);
-      return unpublished(made.thumbnail, policy.preferWebp);
-    }
+    if (made.kind === "unstored") return unpublished(made.thumbnail, policy.preferWebp);
     const { thumbnail } = made;
     const { publish } = parts;
     const remake = () => makeOnce((turn) => makeAgain(thumbnail, () => makeNew(turn)));
