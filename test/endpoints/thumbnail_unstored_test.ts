@@ -176,7 +176,7 @@ describe("where temporary files of a thumbnail", () => {
   test("cannot be written beside the store, they are written elsewhere", async (t) => {
     const stage = await openStage(t);
     const id = await stage.photo();
-    await rm(stage.tempPath, { recursive: true });
+    await rm(stage.tempPath, { recursive: true, force: true });
     await writeFile(stage.tempPath, "no folder");
     await isPicture(await stage.thumbnail(id));
     assert.equal(await stage.recorded(), 1);
@@ -186,7 +186,7 @@ describe("where temporary files of a thumbnail", () => {
   test("can be written nowhere, it is 503 with a time to retry, and not held against the picture", async (t) => {
     const stage = await openStage(t);
     const id = await stage.photo();
-    await rm(stage.tempPath, { recursive: true });
+    await rm(stage.tempPath, { recursive: true, force: true });
     for (const folder of [stage.tempPath, stage.scratchFolder]) await writeFile(folder, "no folder");
     const heard = await stage.thumbnail(id);
     assert.equal(heard.status, 503);
