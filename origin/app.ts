@@ -9,6 +9,7 @@ import { type Live, makeLive, needsRestart } from "./app_live.ts";
 import { makeMediaWork } from "./app_media.ts";
 import { listRoutes } from "./app_routes.ts";
 import type { Config } from "./config/schema.ts";
+import { CurrentRequest } from "./http/current_request.ts";
 import { startMetricsServer } from "./http/metrics_server.ts";
 import { makeServer, type Route } from "./http/server.ts";
 import { type Schedule, startSchedule } from "./jobs/schedule.ts";
@@ -30,6 +31,8 @@ export interface App {
   reconfigure(config: Config): Promise<readonly string[]>;
   /** What an operator should know of now: a line each. */
   notices(): string[];
+  /** Logs an error that nobody has foreseen, with the request that it comes of where that is known, and counts it. */
+  unexpected(error: unknown): void;
   /** Starts answering at the configured address. */
   listen(): Promise<{ address: string }>;
   /** Takes no more requests, gives those under way ten seconds to end, and closes everything in reverse order. */
@@ -70,11 +73,17 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
   const federation = makeFederation(base, edge);
   const media = await makeMediaWork(base, { edge, live, limits, federation });
 
-  const server = serve(base, live, await listRoutes(base, { live, limits, access, media, federation, edge }));
+  const current = new CurrentRequest();
+  const routes = await listRoutes(base, { live, limits, access, media, federation, edge });
+  const server = serve(base, live, routes, current);
   const jobs = startSchedule(listJobs(base, { edge, live, accessLog: media.accessLog, logouts: access.logouts }), log);
 
   return {
     ...{ server, metrics, db, jobs },
+    unexpected(error) {
+      metrics.unexpectedError();
+      log.error({ ...current.facts(), error }, "unexpected error: the process takes no more requests, and ends");
+    },
     endAllWork: () => endWork(server, [() => jobs.close(), () => media.letGo()]),
     async reconfigure(changed) {
       await live.change(changed);
@@ -93,10 +102,15 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
   };
 }
 
-function serve({ config, clock, steady, log, metrics }: Base, live: Live, routes: readonly Route[]): FastifyInstance {
+function serve(
+  { config, clock, steady, log, metrics }: Base,
+  live: Live,
+  routes: readonly Route[],
+  current: CurrentRequest,
+): FastifyInstance {
   return makeServer(
     {
-      ...{ log, clock, steady, metrics },
+      ...{ log, clock, steady, metrics, current },
       makeRequestId: randomRequestId,
       hopSecret: config.edge.enabled ? config.edge.hopSecret : undefined,
       trusted: {

@@ -81,18 +81,17 @@ export function countedAs(request: FastifyRequest, subject: Subject): Counted {
   return { kind: "user", userId: subject.userId, exempt: subject.isRepositoryAdmin || subject.isUnlimited === true };
 }
 
-/**
- * Settles a charge once the answer has ended: to all of its `bytes` when it was sent whole, else to what the connection
- * took in the meantime. Counting there costs the bytes nothing on their way.
- */
-export function settleWhenSent(reply: FastifyReply, bytes: number, charge: Charge): void {
-  const { raw } = reply;
-  const { socket } = raw;
-  if (!socket || raw.closed) return void charge.settle(0);
-  const before = socket.bytesWritten;
-  raw.once("close", () => {
-    void charge.settle(raw.writableFinished ? bytes : Math.min(bytes, socket.bytesWritten - before));
-  });
+/** Settles a charge once the answer has ended, to what of its body the connection has taken. */
+export function settleWhenSent(reply: FastifyReply, charge: Charge): void {
+  const { raw, request } = reply;
+  const { outcome, context } = request;
+  const settle = () => {
+    charge
+      .settle(outcome.sentBytes)
+      .catch((error: unknown) => context.log.warn({ error }, "cannot give back what was not sent"));
+  };
+  if (raw.closed) settle();
+  else raw.once("close", settle);
 }
 
 /** So many ranges of one media count as one request for it: a player that is scrubbed, a download over many connections. */

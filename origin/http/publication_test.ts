@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { holdLast, withinWait } from "./publication.ts";
+import { holdLast, publicationOf, withinWait } from "./publication.ts";
 
 async function* chunks(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text);
@@ -14,7 +14,7 @@ async function textOf(bytes: AsyncIterable<Uint8Array>): Promise<string> {
 
 test("all but the last chunk is passed on at once, and the last when the publication is over", async () => {
   const { promise: published, resolve } = Promise.withResolvers<void>();
-  const held = holdLast(chunks("one ", "two ", "three"), { published, waitMs: 60_000 });
+  const held = holdLast(chunks("one ", "two ", "three"), publicationOf(published, 60_000));
   const first = [await held.next(), await held.next()].map(({ value }) => String(value));
   assert.deepEqual(first, ["one ", "two "]);
   let isOver = false;
@@ -28,8 +28,8 @@ test("all but the last chunk is passed on at once, and the last when the publica
 });
 
 test("a publication that fails or takes too long holds nobody up", async () => {
-  const failed = { published: Promise.reject(new Error("no bucket")), waitMs: 60_000 };
-  const endless = { published: new Promise<never>(() => undefined), waitMs: 1 };
+  const failed = publicationOf(Promise.reject(new Error("no bucket")), 60_000);
+  const endless = publicationOf(new Promise<never>(() => undefined), 1);
   for (const publication of [failed, endless]) assert.equal(await textOf(holdLast(chunks("one"), publication)), "one");
   await withinWait(undefined);
 });

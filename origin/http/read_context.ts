@@ -43,7 +43,7 @@ export async function readContext(
     fromEdge: hop !== undefined,
     target: hop?.target ?? request.originalUrl,
     contentType,
-    signal: goneSignal(reply),
+    signal: goneSignal(request, reply),
     startedMs: parts.steady(),
     log: parts.log.child({ id }),
   };
@@ -90,10 +90,15 @@ function takeContentType(request: FastifyRequest): string | undefined {
   return sent;
 }
 
-function goneSignal(reply: FastifyReply): AbortSignal {
+function goneSignal({ raw: request }: FastifyRequest, { raw: response }: FastifyReply): AbortSignal {
   const gone = new AbortController();
-  reply.raw.once("close", () => {
-    if (!reply.raw.writableFinished) gone.abort(new Error("the client went away"));
+  const leave = () => gone.abort(new Error("the client went away"));
+  response.once("close", () => {
+    if (!response.writableFinished) leave();
+  });
+  // A body that breaks off tells first, and its reader must find the signal aborted.
+  request.once("close", () => {
+    if (!request.complete) leave();
   });
   return gone.signal;
 }

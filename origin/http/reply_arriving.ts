@@ -1,9 +1,8 @@
-import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { CONDITIONS } from "../../shared/conditional.ts";
 import { answerArriving } from "../../shared/media_answer.ts";
 import type { Arriving } from "../pipelines/download/servable.ts";
-import type { Charge } from "../pipelines/limits/limits.ts";
+import { settleWhenSent } from "./limit.ts";
 import { holdLast } from "./publication.ts";
 import type { ReplyOptions } from "./reply_media.ts";
 import { headerOf } from "./request_context.ts";
@@ -34,32 +33,16 @@ export function needsLength(request: FastifyRequest): boolean {
  * wrong breaks the connection, so that nobody takes what came of it for the whole.
  */
 export async function replyArriving(
-  request: FastifyRequest,
   reply: FastifyReply,
   { media, bytes, isCharged }: Arriving,
   { publication, charge }: Pick<ReplyOptions, "publication" | "charge">,
 ): Promise<void> {
-  const { signal } = request.context;
   const charged = isCharged
     ? undefined
     : await charge(media.announcedBytes ?? 1).catch(async (error) => {
         await bytes.cancel();
         throw error;
       });
-  const body = Readable.fromWeb(bytes as import("node:stream/web").ReadableStream, { signal });
-  const held = publication ? holdLast(body, publication) : body;
-  await writeBody(reply, 200, answerArriving(media), Readable.from(counted(held, charged), { objectMode: false }));
-}
-
-/** Settles the charge by what was really taken. */
-async function* counted(source: AsyncIterable<Uint8Array>, charge: Charge | undefined): AsyncGenerator<Uint8Array> {
-  let taken = 0;
-  try {
-    for await (const chunk of source) {
-      taken += chunk.byteLength;
-      yield chunk;
-    }
-  } finally {
-    await charge?.settle(taken);
-  }
+  if (charged) settleWhenSent(reply, charged);
+  await writeBody(reply, 200, answerArriving(media), bytes, publication && ((source) => holdLast(source, publication)));
 }

@@ -1,4 +1,3 @@
-import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { ByteSlice } from "../../shared/byte_range.ts";
 import { answerMedia, type ServedMedia } from "../../shared/media_answer.ts";
@@ -42,11 +41,10 @@ export async function replyMedia(
     await charge.settle(0);
     throw error;
   });
-  settleWhenSent(reply, length, charge);
-  const body = Readable.fromWeb(bytes as import("node:stream/web").ReadableStream, { signal });
+  settleWhenSent(reply, charge);
   const { publication } = options;
-  const held = publication ? Readable.from(holdLast(body, publication), { objectMode: false }) : body;
-  await writeBody(reply, answer.status, answer.headers, held);
+  const held = publication && ((source: AsyncIterable<Uint8Array>) => holdLast(source, publication));
+  await writeBody(reply, answer.status, answer.headers, bytes, held);
 }
 
 async function opened(servable: Servable, slice: ByteSlice | undefined, signal: AbortSignal) {

@@ -1,4 +1,3 @@
-import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { answerFederation } from "../../shared/federation_answer.ts";
 import type { Servable } from "../pipelines/download/servable.ts";
@@ -36,10 +35,10 @@ export async function replyMultipart(
     await charge.settle(0);
     throw error;
   });
-  settleWhenSent(reply, answer.bytes, charge);
-  const media = whole(bytes, servable.media.size, signal);
-  const framed = framedBody(answer, media, options.publication);
-  await writeBody(reply, 200, answer.headers, Readable.from(framed, { objectMode: false }));
+  settleWhenSent(reply, charge);
+  await writeBody(reply, 200, answer.headers, bytes, (source) =>
+    framedBody(answer, whole(source, servable.media.size), options.publication),
+  );
 }
 
 async function opened(open: OpenShared, servable: Servable, signal: AbortSignal) {
@@ -60,13 +59,9 @@ async function* framedBody(
 }
 
 /** Throws instead of ending short or long: the length was promised in the headers. */
-async function* whole(
-  bytes: ReadableStream<Uint8Array>,
-  size: number,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
+async function* whole(source: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
   let sent = 0;
-  for await (const chunk of Readable.fromWeb(bytes as import("node:stream/web").ReadableStream, { signal })) {
+  for await (const chunk of source) {
     sent += chunk.byteLength;
     if (sent > size) break;
     yield chunk;

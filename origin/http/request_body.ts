@@ -16,6 +16,7 @@ const MIN_BYTES = 1_024;
  */
 export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGenerator<Uint8Array> {
   const source = (request.body as IncomingMessage | undefined) ?? request.raw;
+  const { outcome } = request;
   const chunks: AsyncIterator<Uint8Array> = source.iterator({ destroyOnReturn: false });
   let giveUp: ((error: Error) => void) | undefined;
   let arrived = 0;
@@ -35,8 +36,11 @@ export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGen
   try {
     for (let chunk = await next(); !chunk.done; chunk = await next()) {
       arrived += chunk.value.byteLength;
+      outcome.received(chunk.value.byteLength);
       yield chunk.value;
     }
+    // Whatever ended it: a body that the parser has not seen to its end is not whole.
+    if (!source.complete) throw brokenOff();
   } finally {
     clearInterval(timer);
     // A read that was given up cannot be ended before a chunk comes.
@@ -47,6 +51,10 @@ export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGen
 
 function tooSlow(): MatrixError {
   return new MatrixError("M_UNKNOWN", "The body did not arrive in time", { status: 408 });
+}
+
+function brokenOff(): MatrixError {
+  return new MatrixError("M_UNKNOWN", "The body ended before its end", { status: 400 });
 }
 
 function throwAway(source: IncomingMessage): void {

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import type { Log } from "../platform/log.ts";
+import type { Outcome } from "./outcome.ts";
 
 /** What is known of a request before its route looks at it. */
 export interface RequestContext {
@@ -24,6 +25,8 @@ export interface RequestContext {
 declare module "fastify" {
   interface FastifyRequest {
     context: RequestContext;
+    /** How far it gets. */
+    outcome: Outcome;
   }
 }
 

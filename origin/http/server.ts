@@ -1,18 +1,22 @@
-import type { Socket } from "node:net";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { HOP_PREFIX } from "../../shared/hop_paths.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import { demandRequestLine, ENDPOINT_METHODS, KNOWN_METHODS, methodNotAllowed } from "../../shared/request_line.ts";
 import { errorAnswer, preflightAnswer } from "../../shared/respond.ts";
 import type { Metrics } from "../platform/metrics.ts";
+import { answerUnreadable } from "./answer_unreadable.ts";
+import type { CurrentRequest } from "./current_request.ts";
 import { matrixErrorOf } from "./errors.ts";
+import { Outcome } from "./outcome.ts";
 import { type ContextParts, readContext } from "./read_context.ts";
 import { askedTarget, routablePath } from "./routable_path.ts";
+import { Underway } from "./underway.ts";
 import { writeAnswer } from "./write.ts";
 
 /** What the server itself needs; the routes bring their own. */
 export interface ServerParts extends ContextParts {
   readonly metrics: Metrics;
+  readonly current: CurrentRequest;
 }
 
 /** One endpoint: its name in the metrics, its methods and its path. */
@@ -39,6 +43,7 @@ const RETRY_MS = 2_000;
  * streams, never parsed by the framework.
  */
 export function makeServer(parts: ServerParts, routes: readonly Route[]): FastifyInstance {
+  const underway = new Underway();
   const server = Fastify({
     http: { maxHeaderSize: HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0 },
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -50,14 +55,23 @@ export function makeServer(parts: ServerParts, routes: readonly Route[]): Fastif
     routerOptions: { maxParamLength: MAX_PARAMETER_BYTES, caseSensitive: true },
     rewriteUrl: (request) => routablePath(askedTarget(request)),
     frameworkErrors: (error, _request, reply) => writeAnswer(reply, errorAnswer(matrixErrorOf(error))),
-    clientErrorHandler: answerUnreadable,
+    clientErrorHandler: (error, socket) => answerUnreadable(error, socket, underway),
     logger: false,
   });
   acceptAnyBody(server);
   server.decorateRequest("context");
+  server.decorateRequest("outcome");
   let isClosing = false;
   server.addHook("preClose", async () => {
     isClosing = true;
+  });
+  ownServerErrors(server, parts);
+  server.addHook("onRequest", (request, reply, done) => {
+    // Without a listener an error would end the process; that the answer did not get through, its end tells.
+    reply.raw.on("error", () => undefined);
+    request.outcome = new Outcome();
+    underway.begin({ request: request.raw, response: reply.raw, outcome: request.outcome });
+    parts.current.run(request, done);
   });
   server.addHook("onRequest", async (request, reply) => {
     request.context = await readContext(parts, request, reply);
@@ -73,13 +87,24 @@ export function makeServer(parts: ServerParts, routes: readonly Route[]): Fastif
     throw unrecognized();
   });
   server.setErrorHandler((thrown, request, reply) => {
-    const error = matrixErrorOf(thrown);
-    report(request, error);
-    // Too late to say anything: the answer was begun.
-    if (reply.raw.headersSent) reply.raw.destroy();
-    else writeAnswer(reply, errorAnswer(error));
+    fail(request, reply, thrown);
   });
   return server;
+}
+
+/** A connection that cannot be taken in (no descriptor is left, say) must not end the process. */
+function ownServerErrors({ server }: FastifyInstance, { log }: ServerParts): void {
+  server.once("listening", () => {
+    server.on("error", (error) => log.error({ error }, "cannot take in a connection"));
+  });
+}
+
+/** Reports what was thrown and answers with it. Where the answer was begun it is too late to say anything: its connection ends. */
+function fail(request: FastifyRequest, reply: FastifyReply, thrown: unknown): void {
+  const error = matrixErrorOf(thrown);
+  report(request, error, reply.raw.headersSent);
+  if (reply.raw.headersSent) reply.raw.destroy();
+  else writeAnswer(reply, errorAnswer(error));
 }
 
 /** Bodies are handed to the routes as they are: whatever their type, nothing is parsed or buffered before. */
@@ -92,18 +117,32 @@ function register(server: FastifyInstance, parts: ServerParts, route: Route): vo
   const { action, methods, path } = route;
   const observe = (request: FastifyRequest, reply: FastifyReply) => {
     parts.metrics.requestSeen(action, request.method);
-    reply.raw.once("close", () => {
-      const took = parts.steady() - request.context.startedMs;
-      parts.metrics.requestAnswered(action, request.method, reply.statusCode, took);
-      request.context.log.info({ action, method: request.method, status: reply.statusCode, ms: took }, "answered");
-    });
+    const { raw } = reply;
+    const tell = () => {
+      const { method, outcome } = request;
+      const { startedMs, log } = request.context;
+      const ms = parts.steady() - startedMs;
+      const { how, status } = outcome.told(raw.writableFinished, raw.statusCode);
+      const { receivedBytes, sentBytes } = outcome;
+      parts.metrics.requestAnswered(action, method, status, ms);
+      log.info({ action, method, status, receivedBytes, sentBytes, ms }, how);
+    };
+    // Whoever left while it was found out who he is has no answer that could end.
+    if (raw.closed) tell();
+    else raw.once("close", tell);
   };
   server.route({
     method: [...methods],
     url: path,
     handler: async (request, reply) => {
       observe(request, reply);
-      await route.handle(request, reply);
+      try {
+        await route.handle(request, reply);
+      } catch (thrown) {
+        // The framework hears nothing any more of an answer that we write ourselves.
+        if (!reply.sent) throw thrown;
+        fail(request, reply, thrown);
+      }
       return reply;
     },
   });
@@ -129,28 +168,14 @@ function unrecognized(): MatrixError {
   return new MatrixError("M_UNRECOGNIZED", "Unrecognized request", { status: 404 });
 }
 
-function report(request: FastifyRequest, error: MatrixError): void {
-  const log = request.context?.log;
-  if (!log || request.context.signal.aborted) return;
-  if (error.status >= 500) log.error({ errcode: error.errcode, status: error.status, error }, error.message);
-  else log.debug({ errcode: error.errcode, status: error.status }, error.message);
+function report(request: FastifyRequest, error: MatrixError, wasBegun: boolean): void {
+  if (!request.context || request.context.signal.aborted) return;
+  const { log } = request.context;
+  const { errcode, status, message } = error;
+  if (wasBegun) {
+    request.outcome.cutOff(error);
+    const { sentBytes } = request.outcome;
+    log.error({ errcode, status, sentBytes, error }, `cut off an answer: ${message}`);
+  } else if (status >= 500) log.error({ errcode, status, error }, message);
+  else log.debug({ errcode, status }, message);
 }
-
-/** Requests that cannot be read at all (too large a header, broken HTTP) are answered in Matrix form too. */
-function answerUnreadable(error: Error & { code?: string }, socket: Socket): void {
-  if (!socket.writable) return void socket.destroy();
-  const status = UNREADABLE[error.code ?? ""] ?? 400;
-  const answer = errorAnswer(new MatrixError("M_UNKNOWN", "Cannot read the request", { status }));
-  const body = answer.body ?? "";
-  const head = Object.entries({
-    ...answer.headers,
-    "content-length": String(Buffer.byteLength(body)),
-    connection: "close",
-  });
-  socket.end(`HTTP/1.1 ${status} \r\n${head.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body}`);
-}
-
-const UNREADABLE: Readonly<Record<string, number>> = {
-  HPE_HEADER_OVERFLOW: 431,
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
-};

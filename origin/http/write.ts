@@ -1,20 +1,17 @@
-import type { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { Answer } from "../../shared/respond.ts";
+import { unlessAborted } from "../platform/unless_aborted.ts";
 
 /**
  * Writes answers past the framework, which would add a charset to JSON types and a length to answers without a body: what
- * `shared/` decides is what goes on the wire, so that both tiers answer alike.
+ * `shared/` decides is what goes on the wire, so that both tiers answer alike. Nothing else hands a body to a connection.
  */
 
 /** Writes a complete small answer. */
 export function writeAnswer(reply: FastifyReply, answer: Answer): void {
   const body = answer.body === null ? undefined : Buffer.from(answer.body);
-  const length = body ? { "content-length": String(body.byteLength) } : {};
-  reply.hijack();
-  reply.raw.writeHead(answer.status, { ...answer.headers, ...length });
-  reply.raw.end(body);
+  writeBytes(reply, answer.status, answer.headers, body);
 }
 
 /** Writes status and headers, and no body: for HEAD and 304. */
@@ -24,26 +21,76 @@ export function writeHead(reply: FastifyReply, status: number, headers: Readonly
   reply.raw.end();
 }
 
+/** Writes status, headers with the length, and a body that is here, if there is one. */
+export function writeBytes(
+  reply: FastifyReply,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: Uint8Array | undefined,
+): void {
+  const length = body ? { "content-length": String(body.byteLength) } : {};
+  reply.hijack();
+  reply.raw.writeHead(status, { ...headers, ...length });
+  reply.raw.end(body);
+  reply.request.outcome?.sent(body?.byteLength ?? 0);
+}
+
+/** Looks at the bytes of a body on their way, or adds to them. */
+export type Through = (source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+
 /**
- * Writes status, headers and a body as it comes. Resolves when all was handed over, or the client has gone away. A body that
- * fails midway ends the connection, so that nobody takes half of it for the whole; the failure is thrown, for the log.
+ * Writes status, headers and a body as it comes, `through` something where that is given. Owns the body from the call on: it is
+ * read to its end or cancelled, whatever happens, also where the client has left before. Resolves when all was handed over or
+ * the client has left.
+ *
+ * Errors: those of the body. The connection is then left to whoever reports the error, to be ended, so that nobody takes half of
+ * a body for the whole.
  */
 export async function writeBody(
   reply: FastifyReply,
   status: number,
   headers: Readonly<Record<string, string>>,
-  body: Readable,
+  bytes: ReadableStream<Uint8Array>,
+  through?: Through,
 ): Promise<void> {
+  const { outcome, context } = reply.request;
+  const { signal } = context;
+  const { raw } = reply;
+  const reader = bytes.getReader();
+  const source = chunksOf(reader);
+  const chunks = (through ? through(source) : source)[Symbol.asyncIterator]();
   reply.hijack();
-  reply.raw.writeHead(status, { ...headers });
   try {
-    await pipeline(body, reply.raw);
+    signal.throwIfAborted();
+    raw.writeHead(status, { ...headers });
+    for (;;) {
+      const { done, value } = await unlessAborted(chunks.next(), signal);
+      if (done) break;
+      const hasRoom = raw.write(value);
+      outcome.sent(value.byteLength);
+      if (!hasRoom) await unlessAborted(drained(raw), signal);
+    }
+    raw.end();
   } catch (error) {
-    if (!isGone(error)) throw error;
+    if (!signal.aborted) throw error;
+  } finally {
+    // A generator that was not begun would not pass the end on to its source, and one that waits would not hear of it now.
+    reader.cancel(signal.reason).catch(ignore);
+    chunks.return?.().catch(ignore);
   }
 }
 
-function isGone(error: unknown): boolean {
-  const { code, name } = error as { code?: string; name?: string };
-  return code === "ERR_STREAM_PREMATURE_CLOSE" || code === "ECONNRESET" || code === "EPIPE" || name === "AbortError";
+/** What a reader reads. Ending early ends nothing: that is for the owner of the reader. */
+function chunksOf(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncIterable<Uint8Array> {
+  const next = async (): Promise<IteratorResult<Uint8Array, undefined>> => {
+    const { done, value } = await reader.read();
+    return done ? { done, value: undefined } : { done, value };
+  };
+  return { [Symbol.asyncIterator]: () => ({ next }) };
 }
+
+function drained(raw: ServerResponse): Promise<void> {
+  return new Promise((resolve) => raw.once("drain", () => resolve()));
+}
+
+function ignore(): void {}

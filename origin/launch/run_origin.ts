@@ -1,6 +1,7 @@
 import { type ConfigProblem, formatProblem } from "../config/config_error.ts";
 import type { Config } from "../config/schema.ts";
 import { watchConfig } from "../config/watch.ts";
+import { unlessAborted } from "../platform/unless_aborted.ts";
 import { demandKeys } from "./demand_keys.ts";
 import { embeddedNotice } from "./embedded_notice.ts";
 import { explain } from "./explain.ts";
@@ -8,6 +9,7 @@ import { demandFolder, demandPort, foldersOf } from "./preflight.ts";
 import type { Say } from "./say.ts";
 import { type LaunchOptions, loadSettings, type Settings } from "./settings.ts";
 import { aborted } from "./stop_signal.ts";
+import type { UnexpectedErrors } from "./unexpected_errors.ts";
 
 /** An origin that was built. */
 export interface RunnableApp {
@@ -17,6 +19,8 @@ export interface RunnableApp {
   notices?(): readonly string[];
   /** Takes over a changed configuration; resolves with the keys that hold only after a restart. */
   reconfigure?(config: Config): Promise<readonly string[]>;
+  /** Logs and counts an error that nobody has foreseen. */
+  unexpected?(error: unknown): void;
 }
 
 /** What running an origin needs from outside. */
@@ -26,6 +30,7 @@ export interface OriginParts {
   readonly makeSecret: () => string;
   /** Aborted when the process is asked to end. */
   readonly stop: AbortSignal;
+  readonly unexpected: Pick<UnexpectedErrors, "happened" | "reportTo">;
   /** Somebody else has said already what there is to say of the configuration. */
   readonly quiet: boolean;
 }
@@ -33,28 +38,36 @@ export interface OriginParts {
 /** Closing gets so long, in milliseconds: more than it should need, and less than whoever stops us has patience. */
 const CLOSE_MS = 18_000;
 
-/** Runs an origin until it is asked to end. Resolves with the exit code; what keeps it from starting, it says itself. */
+/** The exit code after an error that nobody has foreseen (`EX_SOFTWARE` of sysexits.h). What keeps us from starting has 1. */
+const UNEXPECTED = 70;
+
+/**
+ * Runs an origin until it is asked to end, or something happens that nobody has foreseen. Resolves with the exit code; what keeps
+ * it from starting, it says itself.
+ */
 export async function runOrigin(options: LaunchOptions, parts: OriginParts): Promise<number> {
-  const { say, stop } = parts;
+  const { say, stop, unexpected } = parts;
   try {
     const settings = await demandKeys(await loadSettings(options, parts.makeSecret));
     if (!parts.quiet) announce(settings, say);
     const { bindAddress, port } = settings.config.repo;
     await demandPort(bindAddress, port, "--port");
     for (const folder of foldersOf(settings.config)) await demandFolder(folder);
-    const app = await parts.build(settings.config);
+    const app = await unlessAborted(parts.build(settings.config), unexpected.happened);
+    unexpected.reportTo((error) => app.unexpected?.(error));
     try {
       const { address } = await app.listen();
       if (!parts.quiet) say.line(`the origin answers at ${address}`);
       for (const notice of app.notices?.() ?? []) say.warn(`warning: ${notice}`);
       const watch = settings.path === undefined ? undefined : await follow(settings.path, settings, app, say);
-      await aborted(stop);
+      await aborted(AbortSignal.any([stop, unexpected.happened]));
       watch?.close();
     } finally {
       await Promise.race([app.close(), aborted(AbortSignal.timeout(CLOSE_MS))]);
     }
-    return 0;
+    return unexpected.happened.aborted ? UNEXPECTED : 0;
   } catch (error) {
+    if (unexpected.happened.aborted) return UNEXPECTED;
     if (stop.aborted) return 0;
     for (const line of explain(error)) say.warn(line);
     return 1;

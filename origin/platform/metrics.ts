@@ -12,7 +12,10 @@ export type DecodingOutcome =
 export interface Metrics {
   /** A request that reached a route of ours. */
   requestSeen(action: string, method: string): void;
-  /** A request that was answered. `milliseconds` from its first header to its last byte. */
+  /**
+   * A request that has ended. `status`: 499 where the client left before its answer was whole. `milliseconds` from its first
+   * header to its last byte.
+   */
   requestAnswered(action: string, method: string, status: number, milliseconds: number): void;
   /** A thumbnail that was made (not found ready). */
   thumbnailMade(method: "crop" | "scale", animated: boolean): void;
@@ -38,6 +41,8 @@ export interface Metrics {
   datastorePresent(datastore: string, isPresent: boolean): void;
   /** Changes that the edge must learn and has not been told yet. */
   outboxWaiting(count: number): void;
+  /** An error that nobody has foreseen. */
+  unexpectedError(): void;
   /** The page that Prometheus reads. */
   page(): Promise<{ contentType: string; body: string }>;
   /** How many requests each action has seen, for tests and the health page. */
@@ -140,6 +145,11 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
     help: "Changes the edge has not been told of yet",
     registers,
   });
+  const unexpected = new Counter({
+    name: "mxcdn_unexpected_errors_total",
+    help: "Errors that nobody has foreseen; each ends the process, so that it is started again",
+    registers,
+  });
 
   return {
     requestSeen: (action, method) => seen.inc({ action, method }),
@@ -159,6 +169,7 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
     newsIgnored: (channel) => news.inc({ channel }),
     datastorePresent: (datastore, isPresent) => present.set({ datastore }, isPresent ? 1 : 0),
     outboxWaiting: (count) => outbox.set(count),
+    unexpectedError: () => unexpected.inc(),
     page: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
     async requestsSeen() {
       const { values } = await seen.get();

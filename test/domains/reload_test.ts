@@ -218,6 +218,7 @@ ${more}`;
         },
         makeSecret: () => "unused",
         stop: stop.signal,
+        unexpected: { happened: new AbortController().signal, reportTo: () => undefined },
         quiet: false,
       },
     );

@@ -12,6 +12,7 @@ import type { Limits } from "../../pipelines/limits/limits.ts";
 import type { PublishKey } from "../../pipelines/publish/publish_key.ts";
 import type { FindOrMakeThumbnail } from "../../pipelines/thumbnail/thumbnail.ts";
 import type { AuthenticatedServer, AuthenticateServer } from "../authenticate_server.ts";
+import { publicationOf } from "../publication.ts";
 import { replyMultipart } from "../reply_multipart.ts";
 import { queryOf } from "../request_context.ts";
 import type { Route } from "../server.ts";
@@ -44,12 +45,13 @@ export function federationRoutes(parts: FederationRouteParts): Route[] {
     const { fromEdge } = request.context;
     // Whatever comes of this request: the edge is to judge the next one of this server by itself.
     const keyPublished = fromEdge ? parts.publishKey?.(server.keys, server.tenant.domain) : undefined;
+    const key = keyPublished && publicationOf(keyPublished, parts.publicationWaitMs);
     const served = await find(request, server);
-    const published = Promise.all([keyPublished, fromEdge && served.publish?.()]);
+    const published = Promise.all([key?.over, fromEdge && served.publish?.()]);
     return await replyMultipart(request, reply, served.servable, {
       boundary: formatBoundary(randomBytes(16)),
       open: parts.openShared,
-      publication: fromEdge ? { published, waitMs: parts.publicationWaitMs } : undefined,
+      publication: fromEdge ? publicationOf(published, parts.publicationWaitMs) : undefined,
       charge: (bytes) => parts.limits.chargeDownload({ kind: "server", serverName: server.serverName }, bytes),
     });
   }

@@ -1,4 +1,3 @@
-import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { contentDisposition } from "../../../shared/disposition.ts";
 import { MatrixError } from "../../../shared/matrix_error.ts";
@@ -7,7 +6,7 @@ import { drawIdenticon } from "../../imaging/identicon.ts";
 import { queryOf } from "../request_context.ts";
 import type { Route } from "../server.ts";
 import type { Tenant } from "../tenant.ts";
-import { writeBody } from "../write.ts";
+import { writeBytes } from "../write.ts";
 
 /** What the identicon route needs. */
 export interface IdenticonRouteParts {
@@ -42,11 +41,10 @@ export function identiconRoutes(parts: IdenticonRouteParts): Route[] {
     const headers = {
       ...COMMON_HEADERS,
       "content-type": TYPE,
-      "content-length": String(png.byteLength),
       "content-disposition": contentDisposition(TYPE, "identicon.png"),
       "cache-control": `public, max-age=${MAX_AGE_S}`,
     };
-    await writeBody(reply, 200, headers, Readable.from([png]));
+    writeBytes(reply, 200, headers, png);
   }
 }
 

@@ -10,6 +10,7 @@ import type { Limits } from "../../pipelines/limits/limits.ts";
 import type { FindOrMakeThumbnail } from "../../pipelines/thumbnail/thumbnail.ts";
 import type { Authenticate } from "../authenticate.ts";
 import { countedAs } from "../limit.ts";
+import { publicationOf } from "../publication.ts";
 import { mayArrive, needsLength, replyArriving } from "../reply_arriving.ts";
 import { replyMedia } from "../reply_media.ts";
 import { headerOf, queryOf } from "../request_context.ts";
@@ -62,9 +63,9 @@ export function mediaRoutes(parts: MediaRouteParts): Route[] {
             accept: headerOf(request, "accept"),
           });
     const published = request.context.fromEdge ? served.publish?.() : undefined;
-    const publication = published && { published, waitMs: parts.publicationWaitMs };
+    const publication = published && publicationOf(published, parts.publicationWaitMs);
     const charge = (bytes: number) => parts.limits.chargeDownload(countedAs(request, subject), bytes);
-    if ("bytes" in served) return await replyArriving(request, reply, served, { publication, charge });
+    if ("bytes" in served) return await replyArriving(reply, served, { publication, charge });
     const { openRangeMaxBytes } = domain.policy;
     return await replyMedia(request, reply, served.servable, { openRangeMaxBytes, publication, charge });
   }

@@ -1,0 +1,50 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Outcome } from "./outcome.ts";
+
+/** One request on a connection, with its answer. */
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly outcome: Outcome;
+}
+
+/** What an error may do that is found on a connection: see {@link Underway.at}. */
+export type Allowed =
+  | { readonly may: "tell"; readonly instead?: Exchange }
+  | { readonly may: "end" }
+  | { readonly may: "break" };
+
+/**
+ * What is under way on each connection, where requests may follow one another before the first is answered: so that what is written
+ * because of the last of them is never spliced into the answer to one before.
+ */
+export class Underway {
+  readonly #exchanges = new WeakMap<Socket, Set<Exchange>>();
+
+  /** An exchange has begun. It is over when its answer has ended and its body was read or thrown away. */
+  begin(exchange: Exchange): void {
+    const { request, response } = exchange;
+    const { socket } = request;
+    const open = this.#exchanges.get(socket) ?? new Set();
+    this.#exchanges.set(socket, open.add(exchange));
+    const look = () => {
+      if (response.closed && (request.complete || request.destroyed)) open.delete(exchange);
+    };
+    response.once("close", look);
+    request.once("close", look);
+  }
+
+  /**
+   * What an error may do that was found on a connection on which nothing can be read any more. `tell`: be written, since nothing is
+   * under way, or in place of the answer to the only exchange, which has not begun; `end`: nothing, but all was said; `break`:
+   * nothing, since it would be taken for part of an answer or for the answer to another request.
+   */
+  at(socket: Socket): Allowed {
+    const open = [...(this.#exchanges.get(socket) ?? [])];
+    const unsaid = open.filter(({ response }) => !response.writableFinished);
+    const [first] = unsaid;
+    if (!first) return { may: open.length === 0 ? "tell" : "end" };
+    return unsaid.length > 1 || first.response.headersSent ? { may: "break" } : { may: "tell", instead: first };
+  }
+}
