@@ -36,6 +36,7 @@ export class GrowingFile {
   #written = 0;
   #ended: { readonly error: unknown } | "open" | "whole" = "open";
   #users = 1;
+  #isGivenUp = false;
   #news = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<void>();
 
@@ -86,9 +87,9 @@ export class GrowingFile {
     await this.#dispose();
   }
 
-  /** The bytes from the first to the last, as they come. `undefined`: too late, the file is gone. */
+  /** The bytes from the first to the last, as they come. `undefined`: too late, the file is gone, or its writer was told to stop. */
   follow(signal: AbortSignal): ReadableStream<Uint8Array> | undefined {
-    if (this.#users === 0) return undefined;
+    if (this.#users === 0 || this.#isGivenUp) return undefined;
     this.#users += 1;
     let position = 0;
     let left = false;
@@ -166,7 +167,10 @@ export class GrowingFile {
 
   async #release(): Promise<void> {
     this.#users -= 1;
-    if (this.#users === 1 && this.#ended === "open") this.#options.onAlone?.();
+    if (this.#users === 1 && this.#ended === "open" && this.#options.onAlone) {
+      this.#isGivenUp = true;
+      this.#options.onAlone();
+    }
     if (this.#users > 0) return;
     await this.#handle.close();
     this.#closed.resolve();
