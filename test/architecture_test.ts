@@ -165,6 +165,18 @@ const PLANTED: readonly { what: string; path: string; text: string; says: RegExp
     says: /collection at the top/,
   },
   { what: "a variable of a module", path: "origin/http/x.ts", text: "let count = 0;", says: /state at the top/ },
+  {
+    what: "a body that is handed to a connection beside its door",
+    path: "origin/http/x.ts",
+    text: "export const f = (reply: Reply) => void reply.raw.write(body);",
+    says: /http\/write\.ts does/,
+  },
+  {
+    what: "a stream without an owner",
+    path: "origin/http/x.ts",
+    text: "export const f = (bytes: ReadableStream) => Readable.fromWeb(bytes, { signal });",
+    says: /nobody owns/,
+  },
   { what: "a room of its own", path: "lib/x.ts", text: "", says: /no room for it at the top/ },
   { what: "a file between the rooms of the origin", path: "origin/utils/x.ts", text: "", says: /stands in no room/ },
 ];

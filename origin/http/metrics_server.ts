@@ -1,4 +1,4 @@
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Metrics } from "../platform/metrics.ts";
 
@@ -13,15 +13,17 @@ export async function startMetricsServer(
   metrics: Metrics,
   listen: { readonly bindAddress: string; readonly port: number },
 ): Promise<MetricsServer> {
-  const server = createServer(async (request, response) => {
-    if (request.url?.split("?", 1)[0] !== "/metrics") return void response.writeHead(404).end();
-    const { contentType, body } = await metrics.page();
-    response.writeHead(200, { "content-type": contentType }).end(body);
+  const server = createServer((request, response) => {
+    // Whoever asked may have left.
+    response.on("error", () => undefined);
+    answer(metrics, request, response).catch(() => response.destroy());
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(listen.port, listen.bindAddress, resolve);
   });
+  // A connection that cannot be taken in must not end the process.
+  server.on("error", () => undefined);
   const { port } = server.address() as AddressInfo;
   return {
     address: `http://${listen.bindAddress}:${port}/metrics`,
@@ -31,4 +33,10 @@ export async function startMetricsServer(
         server.close(() => resolve());
       }),
   };
+}
+
+async function answer(metrics: Metrics, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.url?.split("?", 1)[0] !== "/metrics") return void response.writeHead(404).end();
+  const { contentType, body } = await metrics.page();
+  response.writeHead(200, { "content-type": contentType }).end(body);
 }

@@ -56,6 +56,10 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
 const OWN_STATE = ["edge/main.ts", "origin/launch/edge_keeper.ts", "origin/imaging/decoder_process.ts"];
 /** Finds a program that it runs, and imports nothing. */
 const MAY_RESOLVE = ["origin/launch/wrangler_command.ts"];
+/** The one place that hands a body to a connection. `server.ts` may end the connection of an answer that was begun. */
+const WRITES_ANSWERS = ["origin/http/write.ts"];
+/** Node's streams are made of web streams only here, where a library takes no other, with an owner from the first moment. */
+const MAKES_NODE_STREAMS = ["origin/stores/edge/edge_bucket.ts", "origin/stores/s3/put_object.ts"];
 const MAY_READ_ENVIRONMENT = ["origin/main.ts", "origin/cli.ts", "origin/launch/"];
 const TOP_ROOMS = new Set(["shared", "edge", "origin", "migrations", "test"]);
 
@@ -157,6 +161,20 @@ function manners(path: string, text: string): string[] {
       "has a clock of its own",
     ),
     ...say(path.startsWith("shared/") && !isTest && /\bMath\s*\.\s*random\b/.test(code), "draws lots of its own"),
+    ...say(
+      path.startsWith("origin/http/") &&
+        !isTest &&
+        /\braw\s*\.\s*(write|writeHead|end)\s*\(|\.pipe\s*\(/.test(code) &&
+        !allowed(WRITES_ANSWERS),
+      "writes an answer by itself: http/write.ts does",
+    ),
+    ...say(
+      path.startsWith("origin/") &&
+        !isTest &&
+        /\bReadable\s*\.\s*(from|fromWeb)\s*\(|\baddAbortSignal\b/.test(code) &&
+        !allowed(MAKES_NODE_STREAMS),
+      "makes a stream that nobody owns",
+    ),
     ...say(/\brequire\s*\(|\bcreateRequire\b/.test(code) && !MAY_RESOLVE.includes(path), "imports behind our back"),
   ];
 }

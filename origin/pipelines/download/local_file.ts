@@ -1,7 +1,5 @@
-import { mkdir, open, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { MatrixError } from "../../../shared/matrix_error.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { Datastore } from "../../stores/datastores/datastore.ts";
@@ -53,20 +51,15 @@ export function makeLocalFile(parts: { readonly datastores: FindDatastore; reado
     // Made before the body is opened, which then always has a reader; and before anything can fail, as in `ingest`.
     const file = await create(folder, path);
     try {
-      const bytes = await datastore.open(blob, undefined, signal).catch(async (error) => {
-        await file.close();
-        throw error;
-      });
-      if (!bytes) {
-        await file.close();
-        throw lost(blob);
-      }
-      const source = Readable.fromWeb(bytes as import("node:stream/web").ReadableStream);
-      await telling(cannotCopy, signal, () => pipeline(source, file.createWriteStream(), { signal }));
+      const bytes = await datastore.open(blob, undefined, signal);
+      if (!bytes) throw lost(blob);
+      await telling(cannotCopy, signal, () => fill(file, bytes, signal));
       return { path, dispose };
     } catch (error) {
       await dispose();
       throw error instanceof MatrixError && troubleOf(error.cause) === "no_room" ? new CannotCopy(error) : error;
+    } finally {
+      await file.close();
     }
   }
 }
@@ -81,7 +74,7 @@ class CannotCopy extends Error {
   }
 }
 
-async function create(folder: string, path: string) {
+async function create(folder: string, path: string): Promise<FileHandle> {
   try {
     await mkdir(folder, { recursive: true });
     return await open(path, "wx", 0o600);
@@ -92,4 +85,12 @@ async function create(folder: string, path: string) {
 
 function cannotCopy(cause: unknown): MatrixError {
   return troubleOf(cause) === "no_room" ? cannotStore(cause) : cannotRead(cause);
+}
+
+/** Writes a body to a file. Whatever fails, the body is cancelled. */
+async function fill(file: FileHandle, bytes: ReadableStream<Uint8Array>, signal: AbortSignal): Promise<void> {
+  for await (const chunk of bytes) {
+    signal.throwIfAborted();
+    await file.writeFile(chunk);
+  }
 }

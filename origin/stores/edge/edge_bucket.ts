@@ -103,7 +103,7 @@ export function makeEdgeBucket(options: S3ClientOptions): EdgeBucket {
     async putBody(key, size, open, signal = patience()) {
       // Asked first, so that a large body is not sent only to be refused.
       if (await hasBody(key, within(PATIENCE_MS, signal))) return "present";
-      const openNode = async () => Readable.fromWeb((await open()) as NodeReadableStream<Uint8Array>);
+      const openNode = async () => owned(Readable.fromWeb((await open()) as NodeReadableStream<Uint8Array>));
       const object = { bucket, key, size, open: openNode, onlyIfAbsent: true, inParts: true };
       await putObject(client, object, { signal, parts });
       return "written";
@@ -134,6 +134,11 @@ export function makeEdgeBucket(options: S3ClientOptions): EdgeBucket {
       client.destroy();
     },
   };
+}
+
+/** With a listener for its error from the moment it is there: whoever reads it gets the error, too. */
+function owned(body: Readable): Readable {
+  return body.on("error", () => undefined);
 }
 
 function patience(): AbortSignal {
