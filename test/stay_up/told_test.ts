@@ -86,7 +86,10 @@ describe("a request whose client left", () => {
       const body = { sent: Buffer.alloc(300_000, "half "), length: 1_000_000 };
       await leave(origin.url, { text: requestText("POST", UPLOAD, HEADERS, body), afterMs: 100, how });
       const line = await told("upload");
-      assert.deepEqual([line.level, line.msg, line.status, line.receivedBytes], ["info", "client left", 499, 300_000]);
+      assert.deepEqual([line.level, line.msg, line.status], ["info", "client left", 499]);
+      const received = Number(line.receivedBytes);
+      // Of a connection that is broken off, what nobody had read yet is lost.
+      assert.ok(how === "rst" ? received <= 300_000 : received === 300_000, String(received));
       assert.ok(!lines.some(({ level }) => level === "error"), JSON.stringify(lines));
       assert.equal((await origin.app.db.query("SELECT 1 FROM media")).rowCount, before.rowCount);
       await until(async () => (await listFiles(`${origin.folder}/media/.staging`)).length === 0, "the half is left");
