@@ -93,12 +93,14 @@ function takeContentType(request: FastifyRequest): string | undefined {
 function goneSignal({ raw: request }: FastifyRequest, { raw: response }: FastifyReply): AbortSignal {
   const gone = new AbortController();
   const leave = () => gone.abort(new Error("the client went away"));
-  response.once("close", () => {
-    if (!response.writableFinished) leave();
-  });
-  // A body that breaks off tells first, and its reader must find the signal aborted.
-  request.once("close", () => {
-    if (!request.complete) leave();
-  });
+  const hasLeft = () => {
+    if (response.closed && !response.writableFinished) leave();
+    // A body that breaks off tells first, and its reader must find the signal aborted.
+    if (request.destroyed && !request.complete) leave();
+  };
+  response.once("close", hasLeft);
+  request.once("close", hasLeft);
+  // It took a moment to find out through whom it has come.
+  hasLeft();
   return gone.signal;
 }

@@ -13,7 +13,7 @@ export interface RudeRequest {
 }
 
 /** A server that does not close in answer to a FIN is not waited for. */
-const FAREWELL_MS = 3_000;
+const FAREWELL_MS = 1_000;
 /** Who waits for the first byte of an answer does not wait for ever. */
 const FIRST_BYTE_MS = 5_000;
 
