@@ -59,7 +59,11 @@ const MAY_RESOLVE = ["origin/launch/wrangler_command.ts"];
 /** The one place that hands a body to a connection. `server.ts` may end the connection of an answer that was begun. */
 const WRITES_ANSWERS = ["origin/http/write.ts"];
 /** Node's streams are made of web streams only here, where a library takes no other, with an owner from the first moment. */
-const MAKES_NODE_STREAMS = ["origin/stores/edge/edge_bucket.ts", "origin/stores/s3/put_object.ts"];
+const MAKES_NODE_STREAMS = [
+  "origin/stores/datastores/s3.ts",
+  "origin/stores/edge/edge_bucket.ts",
+  "origin/stores/s3/put_object.ts",
+];
 const MAY_READ_ENVIRONMENT = ["origin/main.ts", "origin/cli.ts", "origin/launch/"];
 const TOP_ROOMS = new Set(["shared", "edge", "origin", "migrations", "test"]);
 
