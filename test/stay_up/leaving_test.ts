@@ -201,6 +201,7 @@ function leaving(store: Store): void {
         .descriptors()
         .filter((path) => path.startsWith(`${folder}/media`) || path.startsWith(`${folder}/staging`));
     await until(() => open().length === 0, "files are left open");
+    assert.doesNotMatch(stage.origin.said(), /garbage collection/, "a file was closed by nobody");
     if (stage.postgres !== undefined) {
       const database = await openPostgres({ url: stage.postgres, maxConnections: 1 });
       const busy = async () =>
