@@ -4,7 +4,7 @@ import { loadIdentities } from "./app_federation.ts";
 import { makeTenants, type TenantParts } from "./app_tenants.ts";
 import { restartKeys } from "./config/restart_keys.ts";
 import type { Config } from "./config/schema.ts";
-import { selectDomain } from "./http/select_domain.ts";
+import { type ByHost, byHost, selectDomain } from "./http/select_domain.ts";
 import type { Tenant } from "./http/tenant.ts";
 import { makeAddressGuard } from "./net/ip_ranges.ts";
 import { makeEstimate } from "./platform/estimate.ts";
@@ -15,7 +15,9 @@ import { bytesByDatastore } from "./stores/db/blobs.ts";
 /** What follows from the configuration as it is now. */
 export interface Current {
   readonly config: Config;
+  /** By server name. */
   readonly tenants: ReadonlyMap<string, Tenant>;
+  readonly tenantsByHost: ByHost<Tenant>;
   readonly admins: ReadonlySet<string>;
   readonly sharedSecret: string | undefined;
   /** Which peers are believed when they say for whom they ask, and under which host. */
@@ -54,7 +56,7 @@ export async function makeLive(base: Base): Promise<Live> {
     get now() {
       return now;
     },
-    tenantOf: (request) => selectDomain(now.tenants, request.context.host),
+    tenantOf: (request) => selectDomain(now.tenantsByHost, request.context.host),
     async change(config) {
       now = await read(config);
     },
@@ -70,9 +72,9 @@ export function needsRestart({ config, datastores }: Base, changed: Config): str
 function readCurrent(config: Config, parts: TenantParts): Current {
   const { trustAnyForwardedAddress, useForwardedHost, trustedProxies } = config.repo;
   const trusted = makeAddressGuard({ allowedNetworks: trustedProxies, disallowedNetworks: [] });
+  const tenants = makeTenants(config, parts);
   return {
-    config,
-    tenants: makeTenants(config, parts),
+    ...{ config, tenants, tenantsByHost: byHost(tenants) },
     admins: new Set(config.admins),
     sharedSecret: config.sharedSecretAuth.enabled ? config.sharedSecretAuth.token : undefined,
     trusted: {

@@ -67,8 +67,12 @@ export function placeInMain({ main }: Layers, { path, message }: Remark): Config
   return { file: file?.name ?? "", line: file?.locate(path).line ?? 1, key: formatKey(path), message };
 }
 
-/** The same for what holds for a domain: in its own file where that has a say, else in the main ones. */
+/**
+ * The same for what holds for a domain: in its own file where that has a say, else in the main ones. The path `name` is its
+ * server name, wherever that stands.
+ */
 export function placeInDomain(layers: Layers, main: Raw, name: string, remark: Remark): ConfigProblem {
+  if (remark.path[0] === "name") return placeOfName(layers, main, name, remark.message);
   const own = (layers.perDomain.get(name) ?? []).map((file) => ({ file, found: file.locate(remark.path) }));
   const best = own.reduce<(typeof own)[number] | undefined>(
     (before, one) => (one.found.depth > 0 && one.found.depth >= (before?.found.depth ?? 0) ? one : before),
@@ -83,6 +87,13 @@ export function placeInDomain(layers: Layers, main: Raw, name: string, remark: R
     return { file: only.file.name, line: 1, key: formatKey(remark.path), message: remark.message };
   }
   return placeInMain(layers, ofEntry ? { ...remark, path: ["homeservers", entry, ...remark.path] } : remark);
+}
+
+function placeOfName(layers: Layers, main: Raw, name: string, message: string): ConfigProblem {
+  const entry = entriesOf(main).findIndex((one) => one.name === name);
+  if (entry >= 0) return placeInMain(layers, { path: ["homeservers", entry, "name"], message });
+  const file = layers.perDomain.get(name)?.at(0);
+  return { file: file?.name ?? "", line: file?.locate(["homeserver"]).line ?? 1, key: "homeserver", message };
 }
 
 function entriesOf(main: Raw): readonly Raw[] {

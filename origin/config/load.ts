@@ -12,7 +12,7 @@ import {
   sortLayers,
 } from "./layers.ts";
 import { type ConfigText, readConfigFiles } from "./read_files.ts";
-import { clashingStores, domainBreaches, mainBreaches, sharedPlaces, throwProblems } from "./rules.ts";
+import { clashingStores, domainBreaches, mainBreaches, sharedPlaces, throwProblems, twinNames } from "./rules.ts";
 import { type Config, domainSchema, type MainConfig, mainSchema, type ParsedDomain } from "./schema.ts";
 import { parseSourceFile, type Raw, type SourceFile } from "./source_file.ts";
 import { findWarnings } from "./warnings.ts";
@@ -51,7 +51,8 @@ export function parseConfig(texts: readonly ConfigText[], options: LoadOptions =
   const names = domainNames(raw, layers);
   const main = parseMain(layers, raw, names);
   const domains = names.map((name) => parseDomain(layers, raw, name));
-  throwProblems([...main.problems, ...domains.flatMap((domain) => domain.problems)]);
+  const twins = twinNames(names).map(({ domain, remark }) => placeInDomain(layers, raw, domain, remark));
+  throwProblems([...main.problems, ...domains.flatMap((domain) => domain.problems), ...twins]);
   const parsed = domains.flatMap(({ value }) => (value ? [value] : []));
   if (!main.value) throw new ConfigError(main.problems);
   throwProblems(clashes(layers, raw, main.value, parsed));
@@ -103,7 +104,7 @@ function parseDomain(layers: Layers, main: Raw, name: string): Parsed<ParsedDoma
   const result = domainSchema.safeParse(domainRaw(main, layers, name));
   const remarks: Remark[] = result.success ? domainBreaches(result.data) : [...result.error.issues];
   if (layers.perDomain.has(name) && !isServerName(name)) {
-    remarks.push({ path: ["homeserver"], message: "must be a server name such as example.org" });
+    remarks.push({ path: ["name"], message: "must be a server name such as example.org" });
   }
   return { value: result.data, problems: remarks.map((remark) => placeInDomain(layers, main, name, remark)) };
 }

@@ -74,6 +74,21 @@ function repeatedNames({ homeservers }: MainConfig): Remark[] {
   }));
 }
 
+/**
+ * Server names that another one differs from in the case of letters alone. As identifiers they are two, but a request names its
+ * homeserver by a host, and a host has no case: nobody could tell which of them is asked.
+ */
+export function twinNames(names: readonly string[]): DomainRemark[] {
+  const first = new Map<string, string>();
+  return names.flatMap((name) => {
+    const twin = first.get(name.toLowerCase());
+    if (twin === undefined) first.set(name.toLowerCase(), name);
+    if (twin === undefined || twin === name) return [];
+    const message = `differs from "${twin}" in the case of letters alone: no host could tell the two apart; keep the one that stands in the ids of its users`;
+    return [{ domain: name, remark: { path: ["name"], message } }];
+  });
+}
+
 function datastoreBreaches(stores: Stores): Remark[] {
   if (stores.length === 0) {
     return [{ path: ["datastores"], message: "must list at least one place for media, of type file or s3" }];

@@ -18,7 +18,7 @@ export function findWarnings(
     ...furtherDocuments(layers),
     ...replacedSections(layers),
     ...keyWarnings(layers),
-    ...doubts(layers, main).map((remark) => placeInMain(layers, remark)),
+    ...[...doubts(layers, main), ...misspeltAdmins(main.admins, domains)].map((remark) => placeInMain(layers, remark)),
     ...domains.flatMap((domain) =>
       domainDoubts(domain).map((remark) => placeInDomain(layers, raw, domain.name, remark)),
     ),
@@ -118,6 +118,19 @@ function doubts({ main: files }: Layers, main: MainConfig): Remark[] {
       remarks.push({ path: ["admins", index], message: "is no user id (@user:example.org)" });
   });
   return remarks;
+}
+
+/** User ids are compared letter by letter, so an administrator written in another case is nobody. */
+function misspeltAdmins(admins: readonly string[], domains: readonly ParsedDomain[]): Remark[] {
+  const names = domains.map(({ name }) => name);
+  return admins.flatMap((user, index) => {
+    const server = user.slice(user.indexOf(":") + 1);
+    if (names.includes(server)) return [];
+    const meant = names.find((name) => name.toLowerCase() === server.toLowerCase());
+    if (meant === undefined) return [];
+    const message = `is a user of no homeserver here: user ids keep their case, and the server name is written "${meant}" here`;
+    return [{ path: ["admins", index], message }];
+  });
 }
 
 function domainDoubts({ datastores, accessTokens }: ParsedDomain): Remark[] {

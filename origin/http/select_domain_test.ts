@@ -1,15 +1,27 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { selectDomain } from "./select_domain.ts";
+import { byHost, selectDomain } from "./select_domain.ts";
 
-const domains = new Map([
-  ["one.example", "one"],
-  ["two.example:8448", "two"],
-]);
+const domains = byHost(
+  new Map([
+    ["one.example", "one"],
+    ["two.example:8448", "two"],
+    ["Three.EXAMPLE", "three"],
+    ["[2001:DB8::1]", "four"],
+  ]),
+);
 
 test("a host with the dot of the root at its end is that host", () => {
   assert.equal(selectDomain(domains, "one.example."), "one");
   assert.equal(selectDomain(domains, "ONE.example.:443"), "one");
   assert.equal(selectDomain(domains, "two.example.:8448"), "two");
-  for (const host of ["three.example.", "one.example..", "."]) assert.throws(() => selectDomain(domains, host), host);
+  for (const host of ["five.example.", "one.example..", "."]) assert.throws(() => selectDomain(domains, host), host);
+});
+
+test("a host has no case, whatever the server name has", () => {
+  for (const host of ["three.example", "THREE.example", "Three.EXAMPLE", "three.example:443", "Three.Example.:443"]) {
+    assert.equal(selectDomain(domains, host), "three", host);
+  }
+  for (const host of ["[2001:db8::1]", "[2001:dB8::1]:443"]) assert.equal(selectDomain(domains, host), "four", host);
+  assert.equal(selectDomain(domains, "TWO.example:8448"), "two");
 });

@@ -42,6 +42,11 @@ const BROKEN: readonly { readonly what: string; readonly text: string; readonly 
     says: /^c\.yaml:2: homeservers\[0\]\.name must be a server name/,
   },
   {
+    what: "server names that differ in case alone",
+    text: "homeservers:\n  - {name: Example.org, csApi: 'http://a'}\n  - {name: example.ORG, csApi: 'http://b'}\n",
+    says: /^c\.yaml:3: homeservers\[1\]\.name differs from "Example\.org" in the case of letters alone/,
+  },
+  {
     what: "two datastores with one id",
     text: `${HOMESERVERS}datastores:\n  - {id: a, type: file, opts: {path: x}}\n  - {id: a, type: file, opts: {path: y}}\n`,
     says: /^c\.yaml:4: datastores\[1\]\.id is the id of another datastore/,
@@ -196,6 +201,17 @@ describe("ConfigError", () => {
       { name: "net.yaml", text: "homeserver: example.net\n" },
     ];
     assert.match(problemsOf(() => parseConfig(files)).join("\n"), /^net\.yaml:1: csApi is needed[^\n]*$/);
+  });
+
+  test("names the file of a homeserver whose name differs from another's in case alone", () => {
+    const files = [
+      { name: "main.yaml", text: `${HOMESERVERS}${STORE}` },
+      { name: "org.yaml", text: "# ours\nhomeserver: Example.org\ncsApi: http://synapse\n" },
+    ];
+    assert.match(
+      problemsOf(() => parseConfig(files)).join("\n"),
+      /^org\.yaml:2: homeserver differs from "example\.org"/,
+    );
   });
 
   test("refuses one id for different datastores of two homeservers", () => {

@@ -56,6 +56,13 @@ thumbnails: {expireAfterDays: -1}
   });
 });
 
+test("an administrator whose server is written in another case than the homeserver's is doubted", () => {
+  const { warnings } = load('admins: ["@alice:Example.org", "@bob:example.org", "@carol:example.net"]\n');
+  assert.deepEqual(warnings, [
+    'c.yaml:3: admins[0] is a user of no homeserver here: user ids keep their case, and the server name is written "example.org" here',
+  ]);
+});
+
 test("of a file with several documents the first counts, and that is said", () => {
   const { config, warnings } = load("uploads: {maxBytes: 1}\n---\nuploads: {maxBytes: 2}\n");
   assert.equal(config.uploads.maxBytes, 1);

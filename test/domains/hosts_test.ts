@@ -9,7 +9,7 @@ import { accountsOf, askHost, type Deployment, startDeployment, userOf } from ".
 
 /** Which homeserver a request is meant for. */
 
-const NAMES = ["one.example", "two.example:8448", "192.0.2.1", "[2001:db8::1]", "[2001:db8::2]:8449"];
+const NAMES = ["one.example", "two.example:8448", "192.0.2.1", "[2001:db8::1]", "[2001:db8::2]:8449", "Four.EXAMPLE"];
 const HOSTS: readonly [string, string | undefined][] = [
   ["one.example", "one.example"],
   ["one.example:443", "one.example"],
@@ -28,6 +28,9 @@ const HOSTS: readonly [string, string | undefined][] = [
   ["[2001:db8::2]:8449", "[2001:db8::2]:8449"],
   ["[2001:db8::2]", undefined],
   ["[2001:db8::3]", undefined],
+  ["Four.EXAMPLE", "Four.EXAMPLE"],
+  ["four.example", "Four.EXAMPLE"],
+  ["four.example:443", "Four.EXAMPLE"],
   ["three.example", undefined],
   ["example", undefined],
   ["127.0.0.1:8000", undefined],
