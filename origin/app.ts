@@ -103,7 +103,7 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
 }
 
 function serve(
-  { config, clock, steady, log, metrics }: Base,
+  { config, clock, steady, log, metrics, ownQuestions }: Base,
   live: Live,
   routes: readonly Route[],
   current: CurrentRequest,
@@ -112,6 +112,7 @@ function serve(
     {
       ...{ log, clock, steady, metrics, current },
       makeRequestId: randomRequestId,
+      demandForeign: (header) => ownQuestions.demandForeign(header),
       hopSecret: config.edge.enabled ? config.edge.hopSecret : undefined,
       trusted: {
         address: (peer) => live.now.trusted.address(peer),

@@ -6,6 +6,7 @@ import { type OpenDatastores, openDatastores } from "./app_datastores.ts";
 import { openDatabase } from "./app_stores.ts";
 import type { Config } from "./config/schema.ts";
 import { type Imager, makeImager } from "./imaging/imager.ts";
+import { OwnQuestions } from "./matrix/own_questions.ts";
 import { type Dns, makeDns } from "./net/dns.ts";
 import { makeAddressGuard } from "./net/ip_ranges.ts";
 import { makeSafeFetch, type SafeFetch } from "./net/safe_fetch.ts";
@@ -18,6 +19,7 @@ import { type Metrics, makeMetrics } from "./platform/metrics.ts";
 import { type Cache, openCache } from "./stores/cache/open_cache.ts";
 import type { RedisPatience } from "./stores/cache/redis.ts";
 import type { Database } from "./stores/db/database.ts";
+import { databaseId } from "./stores/db/identity.ts";
 
 /** The part of `app.ts` that opens what everything else stands on. */
 
@@ -73,6 +75,7 @@ export interface Base {
   readonly homeserverFetch: SafeFetch;
   readonly imager: Imager;
   readonly cache: Cache;
+  readonly ownQuestions: OwnQuestions;
 }
 
 /** Datastores that cannot be asked do not keep us from starting. */
@@ -125,6 +128,7 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   return {
     ...{ config, overrides, closers, clock, steady, log, metrics, db, datastores },
     ...{ dns, safeFetch, homeserverFetch, imager, cache },
+    ownQuestions: new OwnQuestions({ databaseId: await databaseId(db), clock: steady, log }),
     scratchFolder: overrides.scratchFolder ?? join(tmpdir(), "mxcdn-staging"),
     makeMediaId: overrides.makeMediaId ?? randomMediaId,
     makeTemporaryId: () => randomBytes(12).toString("hex"),

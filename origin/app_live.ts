@@ -40,7 +40,7 @@ const ESTIMATE_MS = 10 * 60_000;
 
 /** Makes the tenants of the configuration, and remakes them when it changes. */
 export async function makeLive(base: Base): Promise<Live> {
-  const { clock, steady, db, log, homeserverFetch, datastores } = base;
+  const { clock, steady, db, log, homeserverFetch, ownQuestions, datastores } = base;
   const estimateBytes = makeEstimate<ReadonlyMap<string, number>>({
     ...{ clock: steady, ttlMs: ESTIMATE_MS, fallback: new Map() },
     ask: () => bytesByDatastore(db),
@@ -49,7 +49,9 @@ export async function makeLive(base: Base): Promise<Live> {
   const read = async (config: Config) => {
     const identities = await loadIdentities(config);
     datastores.follow(config);
-    return readCurrent(config, { clock, steady, safeFetch: homeserverFetch, datastores, estimateBytes, identities });
+    return readCurrent(config, {
+      ...{ clock, steady, safeFetch: homeserverFetch, ownQuestions, datastores, estimateBytes, identities },
+    });
   };
   let now = await read(base.config);
   return {

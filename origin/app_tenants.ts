@@ -4,6 +4,7 @@ import type { Config, DomainConfig } from "./config/schema.ts";
 import type { Tenant } from "./http/tenant.ts";
 import type { SigningIdentity } from "./matrix/federation_request.ts";
 import { type Homeserver, makeHomeserver } from "./matrix/homeserver.ts";
+import type { OwnQuestions } from "./matrix/own_questions.ts";
 import type { SafeFetch } from "./net/safe_fetch.ts";
 import type { ApplicationService } from "./pipelines/authenticate/application_service.ts";
 import { fingerprintTerms } from "./pipelines/authenticate/terms.ts";
@@ -19,6 +20,7 @@ export interface TenantParts {
   readonly clock: Clock;
   readonly steady: SteadyClock;
   readonly safeFetch: SafeFetch;
+  readonly ownQuestions: OwnQuestions;
   readonly datastores: Pick<OpenDatastores, "get" | "requirePresent">;
   /** How many bytes each datastore holds, by id; may be a little old. */
   readonly estimateBytes: () => Promise<ReadonlyMap<string, number>>;
@@ -40,6 +42,7 @@ function makeTenant(config: Config, domain: DomainConfig, parts: TenantParts): T
     safeFetch: parts.safeFetch,
     clock: parts.clock,
     steady: parts.steady,
+    marks: parts.ownQuestions.headersFor(domain.name),
   });
   const { maxCacheTimeSeconds, useLocalAppserviceConfig, appservices } = domain.accessTokens;
   const tokenTtlMs = Math.max(0, maxCacheTimeSeconds) * 1000;

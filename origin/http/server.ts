@@ -3,6 +3,7 @@ import { HOP_PREFIX } from "../../shared/hop_paths.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import { demandRequestLine, ENDPOINT_METHODS, KNOWN_METHODS, methodNotAllowed } from "../../shared/request_line.ts";
 import { errorAnswer, preflightAnswer } from "../../shared/respond.ts";
+import { LEADS_BACK, QUESTION_HEADER } from "../matrix/own_questions.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { answerUnreadable } from "./answer_unreadable.ts";
 import type { CurrentRequest } from "./current_request.ts";
@@ -17,6 +18,8 @@ import { writeAnswer } from "./write.ts";
 export interface ServerParts extends ContextParts {
   readonly metrics: Metrics;
   readonly current: CurrentRequest;
+  /** Throws for a question of our own that has come back to us; gets its header. */
+  readonly demandForeign: (header: string | readonly string[] | undefined) => void;
 }
 
 /** One endpoint: its name in the metrics, its methods and its path. */
@@ -78,6 +81,7 @@ export function makeServer(parts: ServerParts, routes: readonly Route[]): Fastif
     if (request.method === "OPTIONS") return writeAnswer(reply, preflightAnswer());
     if (isClosing) throw closing();
     demandRequestLine(request.method, request.context.target);
+    parts.demandForeign(request.headers[QUESTION_HEADER]);
     // What is between the tiers does not exist for anybody else.
     if (!request.context.fromEdge && request.originalUrl.startsWith(HOP_PREFIX)) throw unrecognized();
   });
@@ -172,10 +176,12 @@ function report(request: FastifyRequest, error: MatrixError, wasBegun: boolean):
   if (!request.context || request.context.signal.aborted) return;
   const { log } = request.context;
   const { errcode, status, message } = error;
+  // What leads back to us is said once for all its requests.
+  const isSaid = error.mrErrcode === LEADS_BACK;
   if (wasBegun) {
     request.outcome.cutOff(error);
     const { sentBytes } = request.outcome;
     log.error({ errcode, status, sentBytes, error }, `cut off an answer: ${message}`);
-  } else if (status >= 500) log.error({ errcode, status, error }, message);
+  } else if (status >= 500 && !isSaid) log.error({ errcode, status, error }, message);
   else log.debug({ errcode, status }, message);
 }

@@ -6,6 +6,7 @@ import { Circuit, CircuitOpenError, type Judgement } from "./circuit.ts";
 import { judgeError } from "./federation_judgement.ts";
 import { HomeserverOutage, readAnswer, type UncheckedObject, UnusableAnswer } from "./homeserver_answer.ts";
 import { isAbout, readVersions, readWhoAmI, type Versions, type WhoAmI } from "./homeserver_facts.ts";
+import { LEADS_BACK } from "./own_questions.ts";
 
 /** Which API tells administrators apart (`homeservers[].adminApiKind`). */
 export type AdminApiKind = "synapse" | "dendrite" | "matrix";
@@ -48,6 +49,8 @@ export interface HomeserverParts {
   safeFetch: SafeFetch;
   clock: Clock;
   steady: SteadyClock;
+  /** Sent with every question, so that one that comes back to us is known (`own_questions.ts`). */
+  marks?: Readonly<Record<string, string>>;
 }
 
 const MAX_ANSWER_BYTES = 262_144;
@@ -62,7 +65,7 @@ export function makeHomeserver(parts: HomeserverParts): Homeserver {
     const once = async () => {
       const response = await parts.safeFetch(base + question.path, {
         method: question.method ?? "GET",
-        headers: headersOf(question),
+        headers: { ...headersOf(question), ...parts.marks },
         reach: "operator",
         timeoutMs: parts.timeoutMs,
         maxBytes: MAX_ANSWER_BYTES,
@@ -130,9 +133,12 @@ function assertedIdentity({ userId, deviceId }: Credentials): string {
   return query.size === 0 ? "" : `?${query}`;
 }
 
-/** The homeserver is down only by what it did to anybody, or did not do in time: what one question brings about says nothing of it. */
+/**
+ * The homeserver is down only by what it did to anybody, or did not do in time: what one question brings about, or what we asked
+ * ourselves, says nothing of it.
+ */
 function judge(error: unknown): Judgement {
-  if (error instanceof MatrixError) return "alive";
+  if (error instanceof MatrixError) return error.mrErrcode === LEADS_BACK ? "nothing" : "alive";
   if (error instanceof UnusableAnswer) return "nothing";
   return error instanceof HomeserverOutage ? "down" : judgeError(error);
 }

@@ -1,6 +1,7 @@
 import { type Errcode, isErrcode, MatrixError } from "../../shared/matrix_error.ts";
 import type { SafeResponse } from "../net/fetch_answer.ts";
 import type { Clock } from "../platform/clock.ts";
+import { LEADS_BACK, leadsBack } from "./own_questions.ts";
 
 /** A JSON object as another server sent it; nothing in it has been checked. */
 export type UncheckedObject = Readonly<Record<string, unknown>>;
@@ -32,6 +33,7 @@ export async function readAnswer(response: SafeResponse, clock: Clock): Promise<
   const body = await readObject(response);
   if (body && response.status === 200) return body;
   const { status } = response;
+  if (body && status === 508 && body.mr_errcode === LEADS_BACK) throw leadsBack();
   const isRefusal = status >= 400 && status < 500 && status !== 408;
   if (body && isRefusal && typeof body.errcode === "string") throw refusal(response, body, clock);
   const said = `The homeserver answered with status ${status}${body ? "" : " and no JSON object"}`;
