@@ -63,8 +63,9 @@ config
   .command("check")
   .description("Says what is wrong with a configuration, with file, line and key. Exit code 1 where it cannot be used.")
   .argument("[path]", "the configuration: a file or a folder (otherwise REPO_CONFIG, or media-repo.yaml)")
-  .action(async (path: string | undefined) => {
-    const options = { config: path, repoConfig: path === undefined ? repoConfig : undefined, data: "./data" };
+  .option("--probe", "ask each homeserver, too, whether it is the one that is meant (csApi)")
+  .action(async (path: string | undefined, { probe = false }: { probe?: boolean }) => {
+    const options = { config: path, repoConfig: path === undefined ? repoConfig : undefined, data: "./data", probe };
     end(await checkConfig({ ...options, localEdge: false }, say, makeSecret));
   });
 
