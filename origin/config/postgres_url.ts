@@ -1,33 +1,36 @@
 import * as z from "zod";
+import { readPostgresAddress } from "./postgres_address.ts";
+import { readPostgresPairs } from "./postgres_pairs.ts";
+import { type Parameters, PostgresUrlError, toPgUrl } from "./postgres_parameters.ts";
 
 /** A key that holds the address of a PostgreSQL database; empty where there is none. */
 export function postgresUrl(description: string) {
   return z
     .string({ error: "must be text such as postgres://user:password@host/name" })
     .transform((text, context) => {
-      const url = normalisePostgres(text.trim());
-      if (url !== undefined) return url;
-      context.addIssue({ code: "custom", message: "must be an address such as postgres://user:password@host/name" });
-      return z.NEVER;
+      try {
+        return normalisePostgres(text);
+      } catch (error) {
+        if (!(error instanceof PostgresUrlError)) throw error;
+        context.addIssue({ code: "custom", message: error.message });
+        return z.NEVER;
+      }
     })
     .default("")
     .meta({ type: "URL", default: "", description });
 }
 
 /**
- * Makes the address that the `pg` library understands from what `lib/pq` (and so matrix-media-repo) understands: a URL, or
- * `key=value` pairs (libpq's documentation §34.1.1.1). `sslmode` keeps libpq's meaning: `require` encrypts, and only
- * `verify-ca` and `verify-full` look at the certificate. `undefined`: neither of the two.
+ * Makes the one form of address that the `pg` library reads as it is meant of all those that libpq and `lib/pq` (and so
+ * matrix-media-repo) take: `postgres://` or `postgresql://`, or `key=value` pairs (PostgreSQL documentation, "Connection
+ * Strings"). `sslmode` keeps libpq's meaning: `require` encrypts, and only `verify-ca` and `verify-full` look at the certificate.
+ * Without a host it is localhost, as with `lib/pq`. Nothing stays nothing.
+ *
+ * Errors: {@link PostgresUrlError}, which shows no value of what was read.
  */
-export function normalisePostgres(text: string): string | undefined {
-  if (text === "") return "";
-  const url = /^postgres(ql)?:\/\//.test(text) ? text : fromPairs(text);
-  if (url === undefined || !URL.canParse(url)) return undefined;
-  const parsed = new URL(url);
-  const mode = parsed.searchParams.get("sslmode");
-  if (mode === null || mode === "disable" || parsed.searchParams.has("uselibpqcompat")) return url;
-  parsed.searchParams.set("uselibpqcompat", "true");
-  return parsed.href;
+export function normalisePostgres(text: string): string {
+  const trimmed = text.trim();
+  return trimmed === "" ? "" : toPgUrl(parametersOf(trimmed));
 }
 
 /** Does this address lead to another machine without saying whether to encrypt? */
@@ -38,22 +41,11 @@ export function isSilentlyPlain(url: string): boolean {
   return !searchParams.has("sslmode") && !/^(|localhost|127\..*|\[::1\]|\/.*|[^.]+)$/.test(host);
 }
 
-function fromPairs(text: string): string | undefined {
-  const pairs = new Map<string, string>();
-  const rest = text.replace(/(\w+)\s*=\s*('(?:\\.|[^'\\])*'|[^\s']+)/g, (_all, key: string, value: string) => {
-    pairs.set(key, value.startsWith("'") ? value.slice(1, -1).replace(/\\(.)/g, "$1") : value);
-    return "";
-  });
-  if (rest.trim() !== "" || pairs.size === 0) return undefined;
-  const take = (key: string) => {
-    const value = pairs.get(key) ?? "";
-    pairs.delete(key);
-    return encodeURIComponent(value);
-  };
-  const [user, password, name, port] = [take("user"), take("password"), take("dbname"), take("port")];
-  const host = pairs.get("host") ?? "localhost";
-  if (!host.startsWith("/")) pairs.delete("host");
-  const login = user === "" ? "" : `${user}${password === "" ? "" : `:${password}`}@`;
-  const address = host.startsWith("/") ? "localhost" : host;
-  return `postgres://${login}${address}${port === "" ? "" : `:${port}`}/${name}?${new URLSearchParams([...pairs])}`;
+function parametersOf(text: string): Parameters {
+  const address = /^postgres(?:ql)?:\/\/(.*)$/s.exec(text)?.[1];
+  if (address !== undefined) return readPostgresAddress(address);
+  if (/^\w+\s*=/.test(text)) return readPostgresPairs(text);
+  throw new PostgresUrlError(
+    "must be an address such as postgres://user:password@host/name, or pairs such as host=… user=… password=… dbname=…",
+  );
 }
