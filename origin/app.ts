@@ -10,12 +10,13 @@ import { makeMediaWork } from "./app_media.ts";
 import { listRoutes } from "./app_routes.ts";
 import type { Config } from "./config/schema.ts";
 import { CurrentRequest } from "./http/current_request.ts";
-import { startMetricsServer } from "./http/metrics_server.ts";
+import { type MetricsServer, startMetricsServer } from "./http/metrics_server.ts";
 import { makeServer, type Route } from "./http/server.ts";
 import { type Schedule, startSchedule } from "./jobs/schedule.ts";
 import { makeLimits } from "./pipelines/limits/limits.ts";
 import { randomRequestId } from "./platform/ids.ts";
 import type { Metrics } from "./platform/metrics.ts";
+import { needing } from "./platform/start_trouble.ts";
 import type { Database } from "./stores/db/database.ts";
 
 /** A whole origin. */
@@ -95,11 +96,17 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
     notices: () =>
       base.datastores.missing().map((id) => `the datastore "${id}" is not there: uploads to it are refused`),
     async listen() {
-      const page = config.metrics.enabled ? await startMetricsServer(metrics, config.metrics) : undefined;
+      const { bindAddress: host, port } = config.repo;
+      const page = config.metrics.enabled ? await servePage(metrics, config) : undefined;
       if (page) closers.push(() => page.close());
-      return { address: await server.listen({ host: config.repo.bindAddress, port: config.repo.port }) };
+      return { address: await needing("origin_port", `${host}:${port}`, () => server.listen({ host, port })) };
     },
   };
+}
+
+function servePage(metrics: Metrics, { metrics: listen }: Config): Promise<MetricsServer> {
+  const place = `${listen.bindAddress}:${listen.port}`;
+  return needing("metrics_port", place, () => startMetricsServer(metrics, listen));
 }
 
 function serve(

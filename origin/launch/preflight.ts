@@ -1,13 +1,17 @@
 import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Config } from "../config/schema.ts";
+import { codeOf } from "./connection_trouble.ts";
 import { LaunchError } from "./explain.ts";
+import { folderTrouble } from "./folder_trouble.ts";
+import { METRICS_PORT, ORIGIN_PORT, type PortKeys, portTrouble } from "./port_trouble.ts";
 
 /** The folders that the origin of this configuration keeps things in, on this machine. */
 export function foldersOf(config: Config): string[] {
   const stores = [config.datastores, ...[...config.domains.values()].map((domain) => domain.datastores)].flat();
-  const folders = stores.flatMap((store) => (store.type === "file" ? [store.opts.path] : []));
+  const folders = stores.map(({ type, opts }) => (type === "file" ? opts.path : opts.tempPath || tmpdir()));
   return [...new Set([...(config.database.postgres === "" ? [config.database.folder] : []), ...folders])];
 }
 
@@ -19,10 +23,9 @@ export async function demandFolder(folder: string): Promise<void> {
     await writeFile(probe, "");
     await rm(probe, { force: true });
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new LaunchError(`cannot write to the folder ${folder} (${WHY[code] ?? code}); ${hint(code)}`, {
-      cause: error,
-    });
+    const code = codeOf(error) ?? String(error);
+    const { why, cure } = folderTrouble(code) ?? { why: code, cure: "make it writable, or name another folder" };
+    throw new LaunchError(`cannot write to the folder ${folder} (${why}); ${cure}`, { cause: error });
   }
 }
 
@@ -39,40 +42,22 @@ async function makeFolder(folder: string): Promise<void> {
   }
 }
 
-const WHY: Readonly<Record<string, string>> = {
-  EACCES: "permission denied",
-  EPERM: "permission denied",
-  EROFS: "the file system is read-only",
-  ENOSPC: "no space is left",
-  ENOTDIR: "a file is in its way",
-  EEXIST: "a file is in its way",
-  ENOENT: "it cannot be made there",
-};
-
-function hint(code: string): string {
-  if (code === "ENOTDIR" || code === "EEXIST") return "move that file away, or name another folder";
-  return code === "ENOSPC" ? "make room there" : "make it writable for this user, or name another folder";
-}
-
 /**
- * Makes sure that nobody listens on a port yet. 0 finds a free one. Throws `LaunchError`, which says how to choose another.
+ * Makes sure that nobody listens on a port yet. 0 finds a free one. Throws `LaunchError`, which says by what to choose another.
  */
-export async function demandPort(host: string, port: number, option: string): Promise<number> {
+export async function demandPort(host: string, port: number, keys: PortKeys): Promise<number> {
   try {
     return await listenOnce(host, port);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    const remedy = code === "EADDRNOTAVAIL" ? "set `repo.bindAddress` to one that is" : `choose another with ${option}`;
-    throw new LaunchError(`${portTrouble(code, host, port)}; ${remedy}`, { cause: error });
+    const { why, cure } = portTrouble(error, keys) ?? { why: codeOf(error), cure: `see \`${keys.address}\`` };
+    throw new LaunchError(`cannot listen on ${host}:${port}: ${why}; ${cure}`, { cause: error });
   }
 }
 
-function portTrouble(code: string, host: string, port: number): string {
-  if (code === "EADDRINUSE") return `port ${port} is taken by another program: end that`;
-  if (code === "EACCES") return `port ${port} is for the superuser only`;
-  return code === "EADDRNOTAVAIL"
-    ? `${host} is not an address of this machine`
-    : `cannot listen on ${host}:${port} (${code})`;
+/** Makes sure that nobody listens yet where the origin of this configuration is to answer. Throws `LaunchError`. */
+export async function demandPorts({ repo, metrics }: Config): Promise<void> {
+  await demandPort(repo.bindAddress, repo.port, ORIGIN_PORT);
+  if (metrics.enabled) await demandPort(metrics.bindAddress, metrics.port, METRICS_PORT);
 }
 
 function listenOnce(host: string, port: number): Promise<number> {

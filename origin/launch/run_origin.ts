@@ -5,7 +5,7 @@ import { unlessAborted } from "../platform/unless_aborted.ts";
 import { demandKeys } from "./demand_keys.ts";
 import { embeddedNotice } from "./embedded_notice.ts";
 import { explain } from "./explain.ts";
-import { demandFolder, demandPort, foldersOf } from "./preflight.ts";
+import { demandFolder, demandPorts, foldersOf } from "./preflight.ts";
 import type { Say } from "./say.ts";
 import { type LaunchOptions, loadSettings, type Settings } from "./settings.ts";
 import { aborted } from "./stop_signal.ts";
@@ -50,8 +50,7 @@ export async function runOrigin(options: LaunchOptions, parts: OriginParts): Pro
   try {
     const settings = await demandKeys(await loadSettings(options, parts.makeSecret));
     if (!parts.quiet) announce(settings, say);
-    const { bindAddress, port } = settings.config.repo;
-    await demandPort(bindAddress, port, "--port");
+    await demandPorts(settings.config);
     for (const folder of foldersOf(settings.config)) await demandFolder(folder);
     const app = await unlessAborted(parts.build(settings.config), unexpected.happened);
     unexpected.reportTo((error) => app.unexpected?.(error));

@@ -6,6 +6,7 @@ import { devFactsFile, devFactsOf, removeDevFacts, writeDevFacts } from "./dev_f
 import { startEdge } from "./edge_part.ts";
 import { explain, LaunchError } from "./explain.ts";
 import { type Part, startPart } from "./part.ts";
+import { EDGE_PORT, ORIGIN_PORT } from "./port_trouble.ts";
 import { demandFolder, demandPort, foldersOf } from "./preflight.ts";
 import { announce } from "./run_origin.ts";
 import type { Say } from "./say.ts";
@@ -80,8 +81,8 @@ export function echoUntil(stop: AbortSignal, say: Say): Pick<Say, "raw" | "rawWa
 async function prepare(given: Omit<LaunchOptions, "localEdge">, { say, makeSecret }: BothParts) {
   const wanted: LaunchOptions = { ...given, localEdge: true };
   const { config: asked } = await loadSettings(wanted, makeSecret);
-  const port = await demandPort(asked.repo.bindAddress, asked.repo.port, "--port");
-  const edgePort = await demandPort("127.0.0.1", asked.edge.localPort, "--edge-port");
+  const port = await demandPort(asked.repo.bindAddress, asked.repo.port, ORIGIN_PORT);
+  const edgePort = await demandPort("127.0.0.1", asked.edge.localPort, EDGE_PORT);
   if (port === edgePort)
     throw new LaunchError(`the origin and the edge cannot share port ${port}; choose another with --port`);
   const options: LaunchOptions = { ...wanted, port, edgePort };

@@ -1,6 +1,7 @@
 import { edgeUrl, originUrl } from "./addresses.ts";
 import { startEdge } from "./edge_part.ts";
 import { explain, LaunchError } from "./explain.ts";
+import { EDGE_PORT } from "./port_trouble.ts";
 import { demandPort } from "./preflight.ts";
 import { type LaunchOptions, loadSettings } from "./settings.ts";
 import { type BothParts, echoUntil } from "./start_both.ts";
@@ -20,7 +21,7 @@ const STOP_MS = 3_000;
 export async function startEdgeAlone(given: EdgeOptions, { say, makeSecret, stop }: BothParts): Promise<number> {
   try {
     const { config: asked } = await loadSettings({ ...given, localEdge: true }, makeSecret);
-    const port = await demandPort("127.0.0.1", asked.edge.localPort, "--edge-port");
+    const port = await demandPort("127.0.0.1", asked.edge.localPort, EDGE_PORT);
     const { config } = await loadSettings({ ...given, edgePort: port, localEdge: true }, makeSecret);
     const { hopSecret, bucket } = config.edge;
     const origin = given.origin ?? originUrl(config.repo);

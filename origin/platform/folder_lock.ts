@@ -4,6 +4,18 @@ import { DatabaseSync } from "node:sqlite";
 
 const SQLITE_BUSY = 5;
 
+/** Another process uses the folder. */
+export class FolderTakenError extends Error {
+  override readonly name = "FolderTakenError";
+  /** Who that is: "process 123". */
+  readonly holder: string;
+
+  constructor(holder: string, cause: unknown) {
+    super(`${holder} is using it; stop that one first`, { cause });
+    this.holder = holder;
+  }
+}
+
 /** A folder that no other process uses as long as this one lives. */
 export interface FolderLock {
   release(): void;
@@ -16,7 +28,8 @@ export interface FolderLock {
  * operating system, which ends with the process, however it ends. So there is nothing stale to be judged by process ids,
  * which are used again (and begin at 1 in each container). `owner` beside it is only for the message.
  *
- * Errors: an Error that says who holds it ("process 123 is using it; stop that one first"), or why it cannot be locked.
+ * Errors: {@link FolderTakenError}, which says who holds it ("process 123 is using it; stop that one first"); an Error that says
+ * why it cannot be locked.
  */
 export function lockFolder(folder: string): FolderLock {
   const owner = join(folder, "owner");
@@ -29,9 +42,8 @@ export function lockFolder(folder: string): FolderLock {
     return { release: () => held.close() };
   } catch (error) {
     file?.close();
-    const isTaken = (error as { errcode?: number }).errcode === SQLITE_BUSY;
-    const why = isTaken ? `${holder(owner)} is using it; stop that one first` : (error as Error).message;
-    throw new Error(why, { cause: error });
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) throw new FolderTakenError(holder(owner), error);
+    throw new Error((error as Error).message, { cause: error });
   }
 }
 

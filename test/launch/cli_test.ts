@@ -108,7 +108,7 @@ describe("mxcdn start does not begin, and says in one line what to do, where", (
     const { code, said } = await result(t, ["start", "--port", String(port), "--edge-port", "0"]);
     assert.equal(code, 1);
     assert.deepEqual(lines(said), [
-      `mxcdn: port ${port} is taken by another program: end that; choose another with --port`,
+      `mxcdn: cannot listen on 127.0.0.1:${port}: the port is taken by another program; end that, or choose another with --port`,
     ]);
   });
 
@@ -116,7 +116,10 @@ describe("mxcdn start does not begin, and says in one line what to do, where", (
     const port = await busyPort(t);
     const { code, said } = await result(t, ["start", "--port", "0", "--edge-port", String(port)]);
     assert.equal(code, 1);
-    assert.match(said, /^mxcdn: port \d+ is taken .*choose another with --edge-port\n$/);
+    assert.match(
+      said,
+      /^mxcdn: cannot listen on 127\.0\.0\.1:\d+: the port is taken .*choose another with --edge-port\n$/,
+    );
   });
 
   test("a file is where the folder should be", async (t) => {
@@ -160,7 +163,10 @@ describe("mxcdn start does not begin, and says in one line what to do, where", (
     await writeFile(join(folder, "c.yaml"), `${GOOD}repo: {bindAddress: 192.0.2.1}\n`);
     const { code, said } = await result(t, ["start", "--config", "c.yaml", "--port", "0"]);
     assert.equal(code, 1);
-    assert.equal(said, "mxcdn: 192.0.2.1 is not an address of this machine; set `repo.bindAddress` to one that is\n");
+    assert.equal(
+      said,
+      "mxcdn: cannot listen on 192.0.2.1:0: that is not an address of this machine; set `repo.bindAddress` to one that is\n",
+    );
   });
 
   test("nobody reads what it says", async (t) => {

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { createPgConfig } from "@electric-sql/pglite/node-postgres";
 import pg from "pg";
-import { type FolderLock, lockFolder } from "../../platform/folder_lock.ts";
+import { type FolderLock, FolderTakenError, lockFolder } from "../../platform/folder_lock.ts";
 import { type Database, PgDatabase } from "./database.ts";
+import { explainPglite } from "./pglite_trouble.ts";
 import { quoted } from "./postgres_listener.ts";
 import { TYPES } from "./types.ts";
 
@@ -16,13 +17,16 @@ const WAIT_MS = 30_000;
  * Opens the embedded Postgres (PGlite) in a folder, made when it is not there. For trying, developing and one small server:
  * it survives `kill -9` but not a power cut, and one process at a time can use the folder.
  *
- * Errors: an Error that names the folder when another process holds it or it cannot be written.
+ * Errors: an Error that names the folder when another process holds it; the system's where it cannot be written, has no room or
+ * may hold no file so large; `DamagedDatabaseError`.
  */
 export async function openPglite(folder: string): Promise<Database> {
   await mkdir(folder, { recursive: true });
-  const lock = lockDatabase(folder);
+  const lock = await lockDatabase(folder);
   try {
-    const lite = await openFiles(folder);
+    const lite = await openFiles(folder).catch(async (error: unknown) => {
+      throw await explainPglite(folder, error);
+    });
     const config = createPgConfig(lite);
     // More than one connection would mix up the protocol messages of both.
     const pool = new pg.Pool({ ...config, max: 1, connectionTimeoutMillis: WAIT_MS, types: TYPES });
@@ -51,10 +55,11 @@ export async function openPglite(folder: string): Promise<Database> {
   }
 }
 
-function lockDatabase(folder: string): FolderLock {
+async function lockDatabase(folder: string): Promise<FolderLock> {
   try {
     return lockFolder(folder);
   } catch (error) {
+    if (!(error instanceof FolderTakenError)) throw await explainPglite(folder, error);
     throw new Error(`Cannot open the database in ${folder}: ${(error as Error).message}`, { cause: error });
   }
 }
@@ -62,12 +67,14 @@ function lockDatabase(folder: string): FolderLock {
 /** A new database is made aside and then renamed, so that a kill meanwhile leaves nothing that looks like one. */
 async function openFiles(folder: string): Promise<PGlite> {
   const dataDir = join(folder, "pgdata");
+  const making = join(folder, "pgdata.new");
+  await rm(making, { recursive: true, force: true });
   if (!existsSync(dataDir)) {
-    const making = join(folder, "pgdata.new");
-    await rm(making, { recursive: true, force: true });
     await (await PGlite.create({ dataDir: making })).close();
     await rename(making, dataDir);
   }
+  // Without it PGlite would make a new database over what there is of the old one.
+  if (!existsSync(join(dataDir, "PG_VERSION"))) throw new Error("PG_VERSION is missing");
   return await PGlite.create({ dataDir });
 }
 

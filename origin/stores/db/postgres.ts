@@ -1,6 +1,7 @@
 import pg from "pg";
 import { type Database, PgDatabase } from "./database.ts";
 import { PostgresListener } from "./postgres_listener.ts";
+import { demandFitServer } from "./server_fitness.ts";
 import { TYPES } from "./types.ts";
 
 /** Where the server is, as `postgres://user:password@host:port/database?sslmode=…`, and how many connections to it may be open. */
@@ -20,11 +21,11 @@ const WAITING_PER_CONNECTION = 100;
 /**
  * Opens a Postgres server. A statement is given 30 s, a lock 10 s, a free connection 10 s.
  *
- * Errors: an Error that says which server cannot be reached and why (never the password).
+ * Errors: what the server or the connection to it says; {@link UnfitServerError}.
  */
 export async function openPostgres(options: PostgresOptions): Promise<Database> {
   const connection = {
-    connectionString: withLibpqMeaning(options.url),
+    connectionString: await withSettledTls(withLibpqMeaning(options.url)),
     application_name: "mxcdn",
     connectionTimeoutMillis: CONNECT_MS,
     keepAlive: true,
@@ -46,15 +47,14 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
     replaceable: true,
   });
   try {
+    // What the pool throws itself, not what clients are told of it.
     (await pool.connect()).release();
+    await demandFitServer(database);
+    return database;
   } catch (error) {
     await database.close();
-    const why = (error as Error).message;
-    throw new Error(`Cannot open the database at ${placeOf(options.url)} (\`database.postgres\`): ${why}`, {
-      cause: error,
-    });
+    throw error;
   }
-  return database;
 }
 
 /**
@@ -66,10 +66,31 @@ function withLibpqMeaning(url: string): string {
   return `${url}&uselibpqcompat=true`;
 }
 
-function placeOf(url: string): string {
+/**
+ * `sslmode=prefer` is TLS where the server speaks it, and none where it does not: `pg` knows the first half only. It is asked
+ * once; what goes wrong otherwise shows when the pool connects.
+ */
+async function withSettledTls(url: string): Promise<string> {
+  if (!/[?&]sslmode=prefer\b/.test(url)) return url;
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_MS });
+  client.on("error", () => undefined);
   try {
-    const { host, pathname } = new URL(url);
-    return `${host}${pathname}`;
+    await client.connect();
+    return url;
+  } catch (error) {
+    return /does not support SSL/.test((error as Error).message)
+      ? url.replace("sslmode=prefer", "sslmode=disable")
+      : url;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Where a server is, for messages: its host or socket, and the database. No user and no password. */
+export function placeOfPostgres(url: string): string {
+  try {
+    const { host, pathname, searchParams } = new URL(url);
+    return `${searchParams.get("host") ?? host}${pathname}`;
   } catch {
     return "the configured address";
   }
