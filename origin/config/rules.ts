@@ -3,6 +3,7 @@ import { derivedId } from "./assemble.ts";
 import { ConfigError, type ConfigProblem } from "./config_error.ts";
 import type { Remark } from "./layers.ts";
 import { placeOf } from "./place.ts";
+import { isSampleSecret } from "./sample_secrets.ts";
 import type { MainConfig, ParsedDomain } from "./schema.ts";
 import { MIN_SECRET_LENGTH } from "./sections/edge.ts";
 import { TOKEN_FORM } from "./sections/tokens.ts";
@@ -22,7 +23,7 @@ export function mainBreaches(main: MainConfig): Remark[] {
 
 /** The same for what holds for one domain. */
 export function domainBreaches(domain: ParsedDomain): Remark[] {
-  return datastoreBreaches(domain.datastores);
+  return [...datastoreBreaches(domain.datastores), ...domainSecretBreaches(domain)];
 }
 
 function edgeBreaches(edge: MainConfig["edge"]): Remark[] {
@@ -48,9 +49,63 @@ function edgeBreaches(edge: MainConfig["edge"]): Remark[] {
   return breaches;
 }
 
-function secretBreaches({ sharedSecretAuth: { enabled, token } }: MainConfig): Remark[] {
-  if (!enabled || (token !== "" && token !== "ReplaceMe")) return [];
-  return [{ path: ["sharedSecretAuth", "token"], message: "must be a secret of your own while it is enabled" }];
+/** What is still as a sample has it opens the door to everybody, or opens none. */
+function secretBreaches({ sharedSecretAuth, edge, database, redis }: MainConfig): Remark[] {
+  const { bucket } = edge;
+  return [
+    ...(sharedSecretAuth.enabled
+      ? sampleBreach(["sharedSecretAuth", "token"], sharedSecretAuth.token || "ReplaceMe")
+      : []),
+    ...(edge.enabled
+      ? [
+          ...sampleBreach(["edge", "hopSecret"], edge.hopSecret),
+          ...sampleBreach(["edge", "bucket", "accessKeyId"], bucket.accessKeyId, GIVEN),
+          ...sampleBreach(["edge", "bucket", "accessSecret"], bucket.accessSecret, GIVEN),
+        ]
+      : []),
+    ...sampleBreach(
+      ["database", "postgres"],
+      passwordOf(database.postgres),
+      "holds a sample's password: put the user's own there",
+    ),
+    ...(redis.enabled ? redis.shards : []).flatMap(({ addr }, index) =>
+      sampleBreach(
+        ["redis", "shards", index, "addr"],
+        passwordOf(addr),
+        "holds a sample's password: put its own there",
+      ),
+    ),
+  ];
+}
+
+const OWN = "must be a secret of your own, not a sample's: make one with `openssl rand -base64 32`";
+const GIVEN = "must be what the store has given you, not a sample's";
+
+function sampleBreach(path: readonly PropertyKey[], secret: string, message = OWN): Remark[] {
+  return isSampleSecret(secret) ? [{ path, message }] : [];
+}
+
+function passwordOf(url: string): string {
+  try {
+    return decodeURIComponent(new URL(url).password);
+  } catch {
+    return "";
+  }
+}
+
+/** The same of the secrets that a homeserver's part has. */
+function domainSecretBreaches({ datastores, accessTokens }: ParsedDomain): Remark[] {
+  const stores = datastores.flatMap((store, index) => {
+    if (store.type !== "s3" || !store.enabled) return [];
+    return (["accessKeyId", "accessSecret"] as const).flatMap((key) =>
+      sampleBreach(["datastores", index, "opts", key], store.opts[key], GIVEN),
+    );
+  });
+  const services = accessTokens.appservices.flatMap(({ asToken }, index) => {
+    const message = "must be the as_token of its registration, not a sample's";
+    return sampleBreach(["accessTokens", "appservices", index, "asToken"], asToken, message);
+  });
+  return [...stores, ...(accessTokens.useLocalAppserviceConfig ? services : [])];
 }
 
 function tokenBreaches({ sharedSecretAuth: { enabled, token } }: MainConfig): Remark[] {

@@ -131,6 +131,39 @@ const BROKEN: readonly { readonly what: string; readonly text: string; readonly 
     text: `${HOMESERVERS}sharedSecretAuth:\n  enabled: true\n  token: ReplaceMe\n`,
     says: /^c\.yaml:4: sharedSecretAuth\.token must be a secret of your own/,
   },
+  ...(
+    [
+      ["sharedSecretAuth.token", "sharedSecretAuth:\n  enabled: true\n  token: PutSomeRandomSecureValueHere\n", 4],
+      ["sharedSecretAuth.token", "sharedSecretAuth:\n  enabled: true\n  token: ''\n", 4],
+      ["edge.hopSecret", "edge:\n  enabled: true\n  hopSecret: put-some-random-secure-value-that-is-long-here\n", 4],
+      [
+        "edge.bucket.accessSecret",
+        `edge:\n  enabled: true\n  hopSecret: ${"x".repeat(32)}\n  bucket: {endpoint: "http://s3", bucketName: b, accessKeyId: a, accessSecret: <secret>}\n`,
+        5,
+      ],
+      [
+        "database.postgres",
+        "database:\n  postgres: postgres://your_username:your_password@localhost/database_name\n",
+        3,
+      ],
+      ["database.postgres", "database:\n  postgres: host=db user=media password='{{ db_password }}' dbname=media\n", 3],
+      ["redis.shards[0].addr", "redis:\n  enabled: true\n  shards: [{name: a, addr: 'redis://u:changeme@h'}]\n", 4],
+      [
+        "datastores[0].opts.accessSecret",
+        "datastores:\n  - {id: a, type: s3, forKinds: [all], opts: {endpoint: s3, bucketName: b, accessKeyId: a, accessSecret: secret-key-goes-here}}\n",
+        3,
+      ],
+      [
+        "accessTokens.appservices[0].asToken",
+        "accessTokens:\n  useLocalAppserviceConfig: true\n  appservices: [{asToken: Secret_token_of_appservice_from_registration}]\n",
+        4,
+      ],
+    ] as const
+  ).map(([key, text, line]) => ({
+    what: `a sample's secret at ${key}, ${text.length} characters`,
+    text: `${HOMESERVERS}${text}`,
+    says: new RegExp(`^c\\.yaml:${line}: ${key.replace(/[[\].]/g, "\\$&")} (?:must be|holds a sample's password)`),
+  })),
   {
     what: "Redis without servers",
     text: `${HOMESERVERS}redis:\n  enabled: true\n`,
