@@ -20,6 +20,8 @@ export interface KeyDoc {
   readonly status?: "later" | "retired";
   /** Values that ask for nothing, so that no warning is due. */
   readonly harmless?: readonly unknown[];
+  /** The only values of a list that have an effect, in small letters. Others are answered with a warning that names these. */
+  readonly works?: readonly string[];
   /** A number, or a list's length, below which the default holds instead; matrix-media-repo takes such values. */
   readonly least?: number;
 }

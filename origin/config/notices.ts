@@ -7,7 +7,7 @@ import { docOf, nodeOf, optionFor } from "./schema_tree.ts";
 
 /** A key of a file that deserves a word, though nothing is wrong with its value. */
 export interface Notice {
-  readonly kind: "unknown" | "retired" | "later" | "main_only" | "too_little";
+  readonly kind: "unknown" | "retired" | "later" | "main_only" | "too_little" | "useless";
   readonly path: readonly PropertyKey[];
   /** What there is to say beside the kind: the key that was probably meant, what takes its place, or what holds instead. */
   readonly hint: string;
@@ -71,7 +71,16 @@ function ofKey(
   }
   if (isLess(value, doc.least))
     return [{ kind: "too_little", path, hint: JSON.stringify(doc.default) ?? "the default" }];
+  const useless = uselessOf(value, doc.works);
+  if (useless.length > 0)
+    return [{ kind: "useless", path, hint: `${useless.join(", ")}; those that can: ${doc.works?.join(", ")}` }];
   return walk(schema, value, path, forDomain, now);
+}
+
+/** What a list holds beside what works. */
+function uselessOf(value: unknown, works: readonly string[] | undefined): string[] {
+  if (works === undefined || !Array.isArray(value)) return [];
+  return value.filter((one) => typeof one === "string" && !works.includes(one.toLowerCase()));
 }
 
 function isLess(value: unknown, least: number | undefined): boolean {

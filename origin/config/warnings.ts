@@ -57,6 +57,8 @@ function say({ kind, hint }: Notice): string {
       return "holds for the whole repository and changes nothing in a per-domain file";
     case "too_little":
       return `is less than can be used: ${hint} holds instead`;
+    case "useless":
+      return `lists what cannot work: ${hint}`;
     case "later":
       return "changes nothing yet: what it is for is not built yet";
     default:

@@ -10,6 +10,12 @@ const DEFAULT_SIZES = [
   { width: 800, height: 600 },
 ];
 
+/** The types of what can be decoded. */
+const THUMBNAIL_TYPES = [
+  ...["image/jpeg", "image/jpg", "image/png", "image/apng", "image/gif", "image/webp", "image/avif", "image/tiff"],
+  "image/svg+xml",
+];
+
 const sizeSchema = z.object({
   width: z
     .int({ error: "must be a number of pixels" })
@@ -56,6 +62,7 @@ export const thumbnailsSchema = z
     types: texts(
       ["image/jpeg", "image/jpg", "image/png", "image/gif"],
       "The types of pictures that get thumbnails: what a file is counts, not what it is called.",
+      { works: THUMBNAIL_TYPES },
     ),
     allowAnimated: flag(true, "Make animated thumbnails of animated pictures."),
     defaultAnimated: flag(false, "Make them where the client does not say."),
