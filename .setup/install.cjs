@@ -1,12 +1,12 @@
-// Makes a fresh clone ready: installs the locked dependencies when they are missing or older than the lock file, and
-// makes sure that the Node which runs everything else is new enough. Plain CommonJS, because any Node must be able to run it.
+// Makes a clone ready before `npm start`, `npm test` and their kin: installs the locked dependencies when they are missing or
+// others than the lock file names, and makes sure that the Node which runs everything else is new enough. Commands that only
+// read, and those of production, never come here. Plain CommonJS, because any Node must be able to run it.
 const { spawnSync } = require("node:child_process");
-const { existsSync, statSync } = require("node:fs");
+const { existsSync } = require("node:fs");
 const { join } = require("node:path");
+const { isInstalled } = require("./installed.cjs");
 
 const top = join(__dirname, "..");
-const installed = join(top, "node_modules", ".package-lock.json");
-const lock = join(top, "package-lock.json");
 const NODE_MAJOR = 24;
 
 function stop(line) {
@@ -14,7 +14,7 @@ function stop(line) {
   process.exit(1);
 }
 
-if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs) {
+if (!isInstalled({ dev: true })) {
   console.error("mxcdn: installing the locked dependencies (once) …");
   const npm = process.env.npm_execpath
     ? [process.execPath, process.env.npm_execpath]
