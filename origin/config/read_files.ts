@@ -1,6 +1,7 @@
 import { lstat, readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ConfigError } from "./config_error.ts";
+import { whyUnreadable } from "./unreadable.ts";
 
 /** The text of one file of the configuration. */
 export interface ConfigText {
@@ -76,7 +77,7 @@ async function reading<T>(file: string, work: () => Promise<T>): Promise<T> {
 
 function cannotRead(file: string, error: unknown): ConfigError {
   const code = codeOf(error);
-  return unreadable(file, `cannot be read (${code === "ENOENT" ? "it leads nowhere" : code})`);
+  return unreadable(file, `cannot be read (${code === "ENOENT" ? "it leads nowhere" : whyUnreadable(error)})`);
 }
 
 function codeOf(error: unknown): string {

@@ -20,7 +20,9 @@ export function findWarnings(
     ...keyWarnings(layers),
     ...[...doubts(layers, main), ...misspeltAdmins(main.admins, domains)].map((remark) => placeInMain(layers, remark)),
     ...domains.flatMap((domain) =>
-      domainDoubts(domain).map((remark) => placeInDomain(layers, raw, domain.name, remark)),
+      [...domainDoubts(domain), ...ownAddresses(main, domain)].map((remark) =>
+        placeInDomain(layers, raw, domain.name, remark),
+      ),
     ),
   ];
   return [...new Map(found.map((one) => [JSON.stringify(one), one])).values()];
@@ -133,6 +135,17 @@ function misspeltAdmins(admins: readonly string[], domains: readonly ParsedDomai
     const message = `is a user of no homeserver here: user ids keep their case, and the server name is written "${meant}" here`;
     return [{ path: ["admins", index], message }];
   });
+}
+
+/** A homeserver that is asked at our own address is never reached: its questions come back to us. */
+function ownAddresses({ repo, edge }: MainConfig, { csApi }: ParsedDomain): Remark[] {
+  const { hostname, port, protocol, origin } = new URL(csApi);
+  const isHere = /^(?:localhost|127\..*|\[::1\]|0\.0\.0\.0)$/.test(hostname) || hostname === repo.bindAddress;
+  const isOurPort = isHere && Number(port || (protocol === "https:" ? 443 : 80)) === repo.port;
+  const isOurEdge = edge.url !== "" && new URL(edge.url).origin === origin;
+  if (!isOurPort && !isOurEdge) return [];
+  const whose = isOurPort ? "this repository itself listens (repo.port)" : "clients reach this repository (edge.url)";
+  return [{ path: ["csApi"], message: `is where ${whose}: set it to where the homeserver itself answers` }];
 }
 
 function domainDoubts({ datastores, accessTokens }: ParsedDomain): Remark[] {

@@ -1,5 +1,6 @@
 import { ConfigError, type ConfigProblem } from "../config/config_error.ts";
 import type { LoadedConfig } from "../config/load.ts";
+import { whyUnreadable } from "../config/unreadable.ts";
 import { loadSigningIdentity } from "../matrix/signing_identity.ts";
 
 /** Makes sure that the signing keys of a configuration can be used. Throws `ConfigError` with the place of each that cannot. */
@@ -17,7 +18,7 @@ async function findTrouble(loaded: LoadedConfig, domain: string, file: string): 
     await loadSigningIdentity(file, domain);
     return undefined;
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return loaded.placeOf(domain, { path: ["signingKeyPath"], message: `names a key that cannot be used: ${why}` });
+    const message = `names a key that cannot be used: ${whyUnreadable(error)}`;
+    return loaded.placeOf(domain, { path: ["signingKeyPath"], message });
   }
 }

@@ -63,6 +63,19 @@ test("an administrator whose server is written in another case than the homeserv
   ]);
 });
 
+test("a homeserver that is to be asked at our own address is doubted", () => {
+  const doubts = (csApi: string, more = "") => {
+    const text = MAIN.replace("http://synapse:8008", csApi) + more;
+    return parseConfig([{ name: "c.yaml", text }]).warnings.map(formatProblem);
+  };
+  const edge = `edge: {enabled: true, url: "https://matrix.example.org", hopSecret: ${"x".repeat(32)}, bucket: {endpoint: "http://s3", bucketName: b, accessKeyId: a, accessSecret: b}}\n`;
+  const said = /^c\.yaml:1: homeservers\[0\]\.csApi is where .*: set it to where the homeserver itself answers$/;
+  for (const csApi of ["http://127.0.0.1:8000", "http://localhost:8000/"]) assert.match(doubts(csApi).join("\n"), said);
+  assert.match(doubts("http://127.0.0.1:80", "repo: {port: 80}\n").join("\n"), said);
+  assert.match(doubts("https://matrix.example.org/", edge).join("\n"), said);
+  for (const csApi of ["http://127.0.0.1:8008", "http://synapse:8000"]) assert.deepEqual(doubts(csApi, edge), []);
+});
+
 test("of a file with several documents the first counts, and that is said", () => {
   const { config, warnings } = load("uploads: {maxBytes: 1}\n---\nuploads: {maxBytes: 2}\n");
   assert.equal(config.uploads.maxBytes, 1);

@@ -113,6 +113,15 @@ describe("a start that ends says why in one line, and what to do:", { timeout: 3
     );
   });
 
+  test("the signing key is not there, or is a folder", async () => {
+    const named = CONFIG.replace('9"}]', '9", signingKeyPath: ./key}]');
+    await writeFile(join(folder, "c.yaml"), named);
+    const begin = "mxcdn: c.yaml:1: homeservers[0].signingKeyPath names a key that cannot be used: ";
+    assert.deepEqual(await start(), [`${begin}there is no such file; see that the name is right`]);
+    await mkdir(join(folder, "key"));
+    assert.deepEqual(await start(), [`${begin}it is a folder; name a file`]);
+  });
+
   test("the configuration is a folder without files, is no text, or may not be read", async () => {
     await rm(join(folder, "c.yaml"));
     await mkdir(join(folder, "c.yaml"));
@@ -125,7 +134,7 @@ describe("a start that ends says why in one line, and what to do:", { timeout: 3
     await chmod(join(folder, "c.yaml", "a.yaml"), 0);
     // The superuser may read it all the same.
     if (process.getuid?.() !== 0) {
-      assert.match((await start()).join("\n"), /^mxcdn: c\.yaml\/a\.yaml: cannot be read \(permission denied\)/);
+      assert.match((await start()).join("\n"), /^mxcdn: c\.yaml\/a\.yaml: cannot be read \(permission denied; let/);
     }
   });
 });
