@@ -10,7 +10,12 @@ export const homeserverShape = {
     .string({ error: CS_API_ERROR })
     .refine((url) => url !== "", { error: CS_API_ERROR })
     .refine((url) => url === "" || isHttpUrl(url), { error: "must be an address that starts with http:// or https://" })
-    .meta({ type: "URL", description: "Where the homeserver's client API answers, without a path.", domain: true }),
+    .meta({
+      type: "URL",
+      description:
+        "Where the homeserver's client API answers, without a path: the homeserver itself, not the public name.",
+      domain: true,
+    }),
   backoffAt: count(
     10,
     "After how many failures in a row the homeserver is left alone for a while; 0 or less means 10.",
@@ -38,7 +43,10 @@ export const homeserversSchema = z
         .string({ error: NAME_ERROR })
         .refine((name) => name !== "", { error: NAME_ERROR })
         .refine((name) => name === "" || isServerName(name), { error: "must be a server name such as example.org" })
-        .meta({ type: "server name", description: "The server name: what stands after the colon of its users' ids." }),
+        .meta({
+          type: "server name",
+          description: "The server name: what stands after the colon of its users' ids, in the same case.",
+        }),
       ...homeserverShape,
     }),
     { error: "must be a list of homeservers" },
