@@ -44,6 +44,9 @@ export async function readContext(
     target: hop?.target ?? request.originalUrl,
     contentType,
     signal: goneSignal(request, reply),
+    askForBody: () => {
+      if (waitsForContinue(request)) reply.raw.writeContinue();
+    },
     startedMs: parts.steady(),
     log: parts.log.child({ id }),
   };
@@ -88,6 +91,11 @@ function takeContentType(request: FastifyRequest): string | undefined {
   const sent = headerOf(request, "content-type");
   request.headers["content-type"] = "application/octet-stream";
   return sent;
+}
+
+/** HTTP/1.0 knows no such answer. */
+function waitsForContinue(request: FastifyRequest): boolean {
+  return request.raw.httpVersion === "1.1" && /^100-continue$/i.test(headerOf(request, "expect") ?? "");
 }
 
 function goneSignal({ raw: request }: FastifyRequest, { raw: response }: FastifyReply): AbortSignal {

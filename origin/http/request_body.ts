@@ -3,21 +3,19 @@ import type { FastifyRequest } from "fastify";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import { headerOf } from "./request_context.ts";
 
-/** How long a body that nobody wants any more is read on, in milliseconds, so that its sender gets to hear why. */
-const LINGER_MS = 30_000;
-
 /** What must arrive of a body in each `idleMs`, in bytes: one that drips ends like one that stands still. */
 const MIN_BYTES = 1_024;
 
 /**
  * The body of a request as it arrives. One that stands still for `idleMs` milliseconds, or drips, ends with 408, so that
- * nobody holds a temporary file for nothing. Whoever stops reading early can still answer: the rest is thrown away as it
- * comes, and the connection is cut if that does not end.
+ * nobody holds a temporary file for nothing. Whoever stops reading early can still answer: what becomes of the rest is the
+ * business of the connection (`lingering_close.ts`).
  */
 export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGenerator<Uint8Array> {
   const source = (request.body as IncomingMessage | undefined) ?? request.raw;
   const { outcome } = request;
   const chunks: AsyncIterator<Uint8Array> = source.iterator({ destroyOnReturn: false });
+  request.context.askForBody();
   let giveUp: ((error: Error) => void) | undefined;
   let arrived = 0;
   // Who does not read at the moment has nobody to blame: only a read that waits is given up.
@@ -45,7 +43,6 @@ export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGen
     clearInterval(timer);
     // A read that was given up cannot be ended before a chunk comes.
     if (!giveUp) await chunks.return?.();
-    if (!source.readableEnded && !source.destroyed) throwAway(source);
   }
 }
 
@@ -55,13 +52,6 @@ function tooSlow(): MatrixError {
 
 function brokenOff(): MatrixError {
   return new MatrixError("M_UNKNOWN", "The body ended before its end", { status: 400 });
-}
-
-function throwAway(source: IncomingMessage): void {
-  const cut = setTimeout(() => source.destroy(), LINGER_MS);
-  cut.unref();
-  source.once("close", () => clearTimeout(cut));
-  source.resume();
 }
 
 /** The length that the sender announced, in bytes; `undefined` for a chunked body. */

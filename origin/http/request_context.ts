@@ -17,6 +17,8 @@ export interface RequestContext {
   readonly contentType: string | undefined;
   /** Aborts when the client goes away before the answer is complete. */
   readonly signal: AbortSignal;
+  /** Tells a client that waits for it to send the body (`100 Continue`). To be called before the body is read. */
+  readonly askForBody: () => void;
   /** When it began, by the steady clock. */
   readonly startedMs: number;
   readonly log: Log;

@@ -8,6 +8,7 @@ import type { Metrics } from "../platform/metrics.ts";
 import { answerUnreadable } from "./answer_unreadable.ts";
 import type { CurrentRequest } from "./current_request.ts";
 import { matrixErrorOf } from "./errors.ts";
+import { LingeringClose } from "./lingering_close.ts";
 import { Outcome } from "./outcome.ts";
 import { type ContextParts, readContext } from "./read_context.ts";
 import { askedTarget, routablePath } from "./routable_path.ts";
@@ -62,11 +63,15 @@ export function makeServer(parts: ServerParts, routes: readonly Route[]): Fastif
     logger: false,
   });
   acceptAnyBody(server);
+  letExpectationsWait(server);
+  const lingering = new LingeringClose();
+  lingering.watch(server.server);
   server.decorateRequest("context");
   server.decorateRequest("outcome");
   let isClosing = false;
   server.addHook("preClose", async () => {
     isClosing = true;
+    lingering.close();
   });
   ownServerErrors(server, parts);
   server.addHook("onRequest", (request, reply, done) => {
@@ -77,6 +82,8 @@ export function makeServer(parts: ServerParts, routes: readonly Route[]): Fastif
     parts.current.run(request, done);
   });
   server.addHook("onRequest", async (request, reply) => {
+    // What follows on a connection whose end we have announced is not acted upon.
+    if (request.raw.socket.writableEnded) return void reply.hijack();
     request.context = await readContext(parts, request, reply);
     if (request.method === "OPTIONS") return writeAnswer(reply, preflightAnswer());
     if (isClosing) throw closing();
@@ -115,6 +122,16 @@ function fail(request: FastifyRequest, reply: FastifyReply, thrown: unknown): vo
 function acceptAnyBody(server: FastifyInstance): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser("*", (_request, body, done) => done(null, body));
+}
+
+/**
+ * A client that sends its body only when it is told to is told so when the body is read, and so never for one that is refused.
+ * Other expectations mean nothing (RFC 9110 §10.1.1 lets a server ignore them).
+ */
+function letExpectationsWait({ server }: FastifyInstance): void {
+  for (const expectation of ["checkContinue", "checkExpectation"]) {
+    server.on(expectation, (request, response) => server.emit("request", request, response));
+  }
 }
 
 function register(server: FastifyInstance, parts: ServerParts, route: Route): void {

@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { Answer } from "../../shared/respond.ts";
 import { unlessAborted } from "../platform/unless_aborted.ts";
+import { mustClose } from "./lingering_close.ts";
 
 /**
  * Writes answers past the framework, which would add a charset to JSON types and a length to answers without a body: what
@@ -17,7 +18,7 @@ export function writeAnswer(reply: FastifyReply, answer: Answer): void {
 /** Writes status and headers, and no body: for HEAD and 304. */
 export function writeHead(reply: FastifyReply, status: number, headers: Readonly<Record<string, string>>): void {
   reply.hijack();
-  reply.raw.writeHead(status, { ...headers });
+  begin(reply, status, headers);
   reply.raw.end();
 }
 
@@ -30,7 +31,7 @@ export function writeBytes(
 ): void {
   const length = body ? { "content-length": String(body.byteLength) } : {};
   reply.hijack();
-  reply.raw.writeHead(status, { ...headers, ...length });
+  begin(reply, status, { ...headers, ...length });
   reply.raw.end(body);
   reply.request.outcome?.sent(body?.byteLength ?? 0);
 }
@@ -62,7 +63,7 @@ export async function writeBody(
   reply.hijack();
   try {
     signal.throwIfAborted();
-    raw.writeHead(status, { ...headers });
+    begin(reply, status, headers);
     for (;;) {
       const { done, value } = await unlessAborted(chunks.next(), signal);
       if (done) break;
@@ -87,6 +88,11 @@ function chunksOf(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncIterabl
     return done ? { done, value: undefined } : { done, value };
   };
   return { [Symbol.asyncIterator]: () => ({ next }) };
+}
+
+function begin(reply: FastifyReply, status: number, headers: Readonly<Record<string, string>>): void {
+  const connection = mustClose(reply.request.raw) ? { connection: "close" } : {};
+  reply.raw.writeHead(status, { ...headers, ...connection });
 }
 
 function drained(raw: ServerResponse): Promise<void> {
