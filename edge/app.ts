@@ -99,8 +99,15 @@ function makeRouter({ media, federation, forward }: { media: Handler; federation
 
 /** What no endpoint of either tier takes. */
 function refuse({ request, target }: Visit): undefined {
-  if (!isReadable(target)) throw new MatrixError("M_UNKNOWN", "Cannot read the request", { status: 400 });
+  if (!isReadable(target) || hasTwoLengths(request)) {
+    throw new MatrixError("M_UNKNOWN", "Cannot read the request", { status: 400 });
+  }
   if (request.method !== "OPTIONS") demandRequestLine(request.method, target);
+}
+
+/** Of which the next server could believe the other (RFC 9112 §6.1). The origin's parser refuses them, too. */
+function hasTwoLengths({ headers }: Request): boolean {
+  return headers.has("transfer-encoding") && headers.has("content-length");
 }
 
 /** The one place of the edge where whatever was thrown becomes what the client sees. */

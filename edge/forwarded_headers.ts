@@ -1,3 +1,5 @@
+import { forwardedBody } from "./forwarded_body.ts";
+
 /**
  * What clients may not tell the origin: hops, the names by which proxies pass on who asked, and what is said to the next
  * connection only (a `Connection` could name our own headers, for a proxy to drop).
@@ -12,9 +14,4 @@ export function forwardedHeaders(request: Request): Headers {
   if (!forwardedBody(request)) for (const name of ["content-length", "transfer-encoding"]) headers.delete(name);
   headers.set("accept-encoding", "identity");
   return headers;
-}
-
-/** The client's body, which a GET or HEAD cannot have on the way to the origin (`fetch` refuses it). */
-export function forwardedBody({ method, body }: Request): Request["body"] {
-  return method === "GET" || method === "HEAD" ? null : body;
 }

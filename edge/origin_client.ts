@@ -10,7 +10,8 @@ import {
   VERDICT_SCOPE_HEADER,
   type VerdictScope,
 } from "../shared/verdict.ts";
-import { forwardedBody, forwardedHeaders } from "./forwarded_headers.ts";
+import { provenBody } from "./forwarded_body.ts";
+import { forwardedHeaders } from "./forwarded_headers.ts";
 import { answered, badGateway, demandOrigin, unrecognised } from "./gateway.ts";
 import { patienceFor } from "./patience.ts";
 import { readMatrixError } from "./read_matrix_error.ts";
@@ -84,9 +85,11 @@ export function makeOriginClient(parts: OriginClientParts): OriginClient {
       if (isInternal(target)) throw new MatrixError("M_UNRECOGNIZED", "Unrecognized request");
       const { method } = request;
       const headers = forwardedHeaders(request);
-      for (const [name, value] of Object.entries(await signed(visit, method, target))) headers.set(name, value);
+      const hop = await signed(visit, method, target);
+      const { body, headers: proof } = provenBody(request, crypto.randomUUID());
+      for (const [name, value] of Object.entries({ ...hop, ...proof })) headers.set(name, value);
       return await answered(patienceFor(visit, parts.timeoutMs), async (signal) => {
-        const init = { method, headers, body: forwardedBody(request), signal, redirect: "manual" } as const;
+        const init = { method, headers, body, signal, redirect: "manual" } as const;
         const response = await fetch(parts.originUrl + urlTarget(target), init);
         await demandOrigin(response);
         return response;

@@ -1,4 +1,4 @@
-import { forwardedBody } from "./forwarded_headers.ts";
+import { forwardedBody } from "./forwarded_body.ts";
 import type { Visit } from "./visit.ts";
 
 /** An upload is answered when its last byte has come, however slow the client: only a wait without end is cut. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyRequest } from "fastify";
+import { BODY_END_HEADER, bodyEndBytes, takeBodyEnd } from "../../shared/body_end.ts";
 import { MatrixError } from "../../shared/matrix_error.ts";
 import { headerOf } from "./request_context.ts";
 
@@ -9,9 +10,24 @@ const MIN_BYTES = 1_024;
 /**
  * The body of a request as it arrives. One that stands still for `idleMs` milliseconds, or drips, ends with 408, so that
  * nobody holds a temporary file for nothing. Whoever stops reading early can still answer: what becomes of the rest is the
- * business of the connection (`lingering_close.ts`).
+ * business of the connection (`lingering_close.ts`). A body that our edge passes on without a length must end with the word
+ * that proves it whole (`shared/body_end`), or ends with 400; one in a transfer coding other than chunked is 501.
  */
-export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGenerator<Uint8Array> {
+export function bodyOf(request: FastifyRequest, idleMs: number): AsyncIterable<Uint8Array> {
+  const coding = headerOf(request, "transfer-encoding");
+  const arriving = arrivingBody(request, idleMs, coding);
+  const word = bodyEndOf(request);
+  if (word) return takeBodyEnd(arriving, bodyEndBytes(word), broken);
+  if (request.context.fromEdge && coding !== undefined) throw broken();
+  return arriving;
+}
+
+async function* arrivingBody(
+  request: FastifyRequest,
+  idleMs: number,
+  coding: string | undefined,
+): AsyncGenerator<Uint8Array> {
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") throw unknownCoding();
   const source = (request.body as IncomingMessage | undefined) ?? request.raw;
   const { outcome } = request;
   const chunks: AsyncIterator<Uint8Array> = source.iterator({ destroyOnReturn: false });
@@ -38,7 +54,7 @@ export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGen
       yield chunk.value;
     }
     // Whatever ended it: a body that the parser has not seen to its end is not whole.
-    if (!source.complete) throw brokenOff();
+    if (!source.complete) throw broken();
   } finally {
     clearInterval(timer);
     // A read that was given up cannot be ended before a chunk comes.
@@ -46,16 +62,26 @@ export async function* bodyOf(request: FastifyRequest, idleMs: number): AsyncGen
   }
 }
 
+function broken(): MatrixError {
+  return new MatrixError("M_UNKNOWN", "Cannot read the request", { status: 400 });
+}
+
+function unknownCoding(): MatrixError {
+  return new MatrixError("M_UNKNOWN", "Cannot read a body in this transfer coding", { status: 501 });
+}
+
 function tooSlow(): MatrixError {
   return new MatrixError("M_UNKNOWN", "The body did not arrive in time", { status: 408 });
 }
 
-function brokenOff(): MatrixError {
-  return new MatrixError("M_UNKNOWN", "The body ended before its end", { status: 400 });
+/** The word at the end of a body from our edge; a proxy on the way may have given the whole of it a length. */
+function bodyEndOf(request: FastifyRequest): string | undefined {
+  return request.context.fromEdge ? headerOf(request, BODY_END_HEADER) : undefined;
 }
 
 /** The length that the sender announced, in bytes; `undefined` for a chunked body. */
 export function declaredBytesOf(request: FastifyRequest): number | undefined {
+  if (bodyEndOf(request)) return undefined;
   const header = headerOf(request, "content-length");
   if (header === undefined) return undefined;
   const bytes = Number(header);

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { BODY_END_HEADER, bodyEndBytes, takeBodyEnd } from "../../shared/body_end.ts";
 import { HOP_PATHS } from "../../shared/hop_paths.ts";
 import { type Hop, verifyHop } from "../../shared/hop_signature.ts";
 import type { ServedDomain } from "../../shared/served_domain.ts";
@@ -163,7 +164,9 @@ async function receive(request: IncomingMessage, nowMs: number): Promise<Receive
   const hop = typeof proven === "string" ? undefined : proven;
   const hash = createHash("sha256");
   let bodyBytes = 0;
-  for await (const chunk of request) {
+  const word = headers[BODY_END_HEADER];
+  const body = word === undefined ? request : takeBodyEnd(request, bodyEndBytes(String(word)), () => new Error("cut"));
+  for await (const chunk of body) {
     hash.update(chunk);
     bodyBytes += chunk.length;
   }
