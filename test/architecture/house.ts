@@ -47,13 +47,19 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   yaml: ["origin/config/"],
   commander: ["origin/launch/", "origin/cli", "origin/main.ts"],
   aws4fetch: ["edge/store.ts"],
-  miniflare: ["origin/launch/"],
+  miniflare: ["origin/launch/worker_runtime.ts", "origin/launch/edge_process.ts"],
   wrangler: ["origin/launch/"],
-  esbuild: ["origin/launch/"],
+  esbuild: ["origin/launch/worker_bundle.ts"],
+  "smol-toml": ["origin/launch/worker_settings.ts"],
 };
 
 /** Scripts that are processes of their own may have a state of their own; so may the Worker's isolate. */
-const OWN_STATE = ["edge/main.ts", "origin/launch/edge_keeper.ts", "origin/imaging/decoder_process.ts"];
+const OWN_STATE = [
+  "edge/main.ts",
+  "origin/launch/edge_keeper.ts",
+  "origin/launch/edge_process.ts",
+  "origin/imaging/decoder_process.ts",
+];
 /** Finds a program that it runs, and imports nothing. */
 const MAY_RESOLVE = ["origin/launch/wrangler_command.ts"];
 /** The one place that hands a body to a connection. `server.ts` may end the connection of an answer that was begun. */

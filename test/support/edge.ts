@@ -1,7 +1,11 @@
+import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import { Miniflare } from "miniflare";
+import type { Miniflare } from "miniflare";
+import { LOCAL_S3_PATH } from "../../origin/config/local_bucket.ts";
+import { bundleWorker } from "../../origin/launch/worker_bundle.ts";
+import { startRuntime } from "../../origin/launch/worker_runtime.ts";
+import { readWorkerSettings } from "../../origin/launch/worker_settings.ts";
 import { until } from "./until.ts";
 
 /** What an edge under test is told. */
@@ -56,8 +60,6 @@ export interface RunningEdge {
 }
 
 const TOP = fileURLToPath(new URL("../..", import.meta.url));
-const BUCKET = "mxcdn";
-const KEYS = { accessKeyId: "local", secretAccessKey: "local-secret" };
 const CONTROL = "/__test/";
 
 /**
@@ -99,19 +101,22 @@ export default {
   },
 };`;
 
-/** Bundles the Worker as `wrangler deploy` would, and runs it in workerd on a free port of loopback. Call `dispose` at the end. */
+/** Runs the Worker in workerd as `npm start` does, on a free port of loopback. Call `dispose` at the end. */
 export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
-  const worker = new Miniflare({
-    modules: [{ type: "ESModule", path: "worker.mjs", contents: await bundle() }],
-    compatibilityDate: "2026-07-30",
-    host: "127.0.0.1",
-    port: 0,
-    cf: false,
-    // Miniflare's front resolves encoded dot segments and compresses texts; this socket leads to the Worker itself.
-    unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
-    r2Buckets: { [options.withoutBinding ? "ELSEWHERE" : "BUCKET"]: { id: BUCKET, s3Credentials: KEYS } },
-    bindings: { ORIGIN_URL: options.originUrl ?? "", HOP_SECRET: options.hopSecret, ...options.vars },
-  });
+  const settings = await readWorkerSettings(join(TOP, "wrangler.toml"));
+  const [bucket] = settings.buckets;
+  if (!bucket?.s3) throw new Error("wrangler.toml has no bucket that can be reached over S3");
+  const binding = options.withoutBinding ? "ELSEWHERE" : bucket.binding;
+  const worker = await startRuntime(
+    { ...settings, buckets: [{ ...bucket, binding }] },
+    {
+      ...{ code: await bundle(), port: 0, frontPort: 0 },
+      vars: {
+        ...{ ORIGIN_URL: options.originUrl ?? "", HOP_SECRET: options.hopSecret, TRUST_CF_CONNECTING_IP: "" },
+        ...options.vars,
+      },
+    },
+  );
   const front = await worker.ready;
   const direct = withoutSlash(await worker.unsafeGetDirectURL());
   const read = async (what: string) => (await fetch(`${direct}${CONTROL}${what}`)).json();
@@ -121,8 +126,8 @@ export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
   return {
     url: direct,
     frontUrl: withoutSlash(front),
-    s3: { endpoint: withoutSlash(new URL("/cdn-cgi/local/r2/s3", front)), bucket: BUCKET, region: "auto", ...KEYS },
-    bucket: await worker.getR2Bucket(options.withoutBinding ? "ELSEWHERE" : "BUCKET"),
+    s3: { endpoint: withoutSlash(new URL(LOCAL_S3_PATH, front)), bucket: bucket.name, region: "auto", ...bucket.s3 },
+    bucket: await worker.getR2Bucket(binding),
     bucketReads: async () => (await read("reads")) as Record<string, number>,
     setBucketMood,
     setClock: async (byMs) => void (await fetch(`${direct}${CONTROL}clock`, { method: "POST", body: String(byMs) })),
@@ -152,22 +157,8 @@ let bundled: Promise<string> | undefined;
 
 /** Once per test process. */
 function bundle(): Promise<string> {
-  bundled ??= makeBundle();
+  bundled ??= bundleWorker({ text: WATCHED, folder: TOP });
   return bundled;
-}
-
-async function makeBundle(): Promise<string> {
-  const result = await build({
-    stdin: { contents: WATCHED, resolveDir: TOP, loader: "js" },
-    bundle: true,
-    format: "esm",
-    target: "es2024",
-    conditions: ["workerd", "worker", "browser"],
-    external: ["cloudflare:*", "node:*"],
-    write: false,
-    logLevel: "silent",
-  });
-  return result.outputFiles[0]?.text ?? "";
 }
 
 function withoutSlash(url: URL): string {
