@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { Command, Option } from "commander";
 import {
+  edgeEngine,
   type GivenOptions,
   launchOptions,
   withConfigOptions,
   withEdgePort,
+  withEngine,
   withLocalEdge,
   withoutOldFlags,
   withPort,
@@ -36,10 +38,11 @@ const program = new Command("mxcdn")
   .version(programVersion())
   .showHelpAfterError("(add --help for what there is)");
 
-withEdgePort(withPort(withConfigOptions(program.command("start"))))
-  .description("Runs both tiers on this machine: the origin, and the edge under `wrangler dev`.")
+withEngine(withEdgePort(withPort(withConfigOptions(program.command("start")))))
+  .description("Runs both tiers on this machine, for development and for trying: the origin, and the edge in workerd.")
   .action(async (given: GivenOptions) => {
-    end(await startBoth(launchOptions(given, repoConfig), { say, makeSecret, stop: stopSignal(steadyClock) }));
+    const options = { ...launchOptions(given, repoConfig), engine: edgeEngine(given) };
+    end(await startBoth(options, { say, makeSecret, stop: stopSignal(steadyClock), now: steadyClock }));
   });
 
 withLocalEdge(withEdgePort(withPort(withConfigOptions(program.command("origin")))))
@@ -49,12 +52,12 @@ withLocalEdge(withEdgePort(withPort(withConfigOptions(program.command("origin"))
     await main(process.argv.slice(process.argv.indexOf("origin") + 1));
   });
 
-withEdgePort(withPort(withConfigOptions(program.command("edge"))))
-  .description("Runs the edge alone, under `wrangler dev`.")
+withEngine(withEdgePort(withPort(withConfigOptions(program.command("edge")))))
+  .description("Runs the edge alone, in workerd, for development and for trying.")
   .option("--origin <url>", "where the origin is, instead of what the configuration says")
   .action(async (given: GivenOptions & { origin?: string }) => {
-    const options = { ...launchOptions(given, repoConfig), origin: given.origin };
-    end(await startEdgeAlone(options, { say, makeSecret, stop: stopSignal(steadyClock) }));
+    const options = { ...launchOptions(given, repoConfig), origin: given.origin, engine: edgeEngine(given) };
+    end(await startEdgeAlone(options, { say, makeSecret, stop: stopSignal(steadyClock), now: steadyClock }));
   });
 
 const config = program.command("config").description("Checks and explains the configuration.");

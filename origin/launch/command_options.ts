@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { EdgeEngine } from "./edge_part.ts";
 import type { LaunchOptions } from "./settings.ts";
 
 /** What the options of a command hold once they are parsed. */
@@ -8,6 +9,8 @@ export interface GivenOptions {
   readonly port?: number;
   readonly edgePort?: number;
   readonly localEdge?: boolean;
+  readonly watch?: boolean;
+  readonly wranglerDev?: boolean;
 }
 
 /** Adds the options that say which configuration holds. */
@@ -35,6 +38,18 @@ export function withLocalEdge(command: Command): Command {
       "there is a local edge (`npm run edge`): switch the edge on, with the secret kept in --data",
     ),
   );
+}
+
+/** Adds the options that say what runs a local edge. */
+export function withEngine(command: Command): Command {
+  return command
+    .option("--watch", "bundle the Worker again when its sources or wrangler.toml change")
+    .option("--wrangler-dev", "run the edge under `wrangler dev` (which always watches)");
+}
+
+/** What runs a local edge. */
+export function edgeEngine({ watch = false, wranglerDev = false }: GivenOptions): EdgeEngine {
+  return { wrangler: wranglerDev, watch };
 }
 
 /** Puts options and environment together. */

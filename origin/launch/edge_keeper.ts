@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { wranglerCommand } from "./wrangler_command.ts";
 
 /**
- * A process that does nothing but keep `wrangler dev` and everything it starts (workerd, esbuild) in a process group of
- * their own, and end the whole group when told to, or when whoever started it is gone, however it went.
+ * A process that does nothing but run `wrangler dev`, and end everything that it starts (workerd, esbuild) when told to, or
+ * when whoever started it is gone, however it went. They are all of one process group, which this process leads.
  *
  * Arguments: the data folder, the port.
  */
@@ -18,32 +18,22 @@ process.on("SIGINT", stop);
 
 let stopping = false;
 const { args, env } = wranglerCommand({ data, port: Number(port) });
-const child = spawn(process.execPath, args, {
-  env: { ...process.env, ...env },
-  stdio: ["ignore", "pipe", "pipe"],
-  detached: true,
-});
+const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
 // Whatever wrangler says is said to whoever reads the standard error; a reader that is gone must not keep us from ending it.
 process.stderr.on("error", () => {});
 child.stdout.pipe(process.stderr, { end: false });
 child.stderr.pipe(process.stderr, { end: false });
 child.once("error", () => process.exit(1));
-child.once("exit", (code) => {
-  signalGroup("SIGKILL");
-  process.exit(stopping ? 0 : (code ?? 1));
-});
+// Whoever started us ends the others of the group; where there is nobody, we do.
+child.once("exit", (code) => (process.connected ? process.exit(stopping ? 0 : (code ?? 1)) : endGroup()));
 
-function signalGroup(signal: NodeJS.Signals): void {
-  try {
-    if (child.pid !== undefined) process.kill(-child.pid, signal);
-  } catch {
-    // Nobody is left in it.
-  }
+function endGroup(): void {
+  process.kill(-process.pid, "SIGKILL");
 }
 
 function stop(): void {
   if (stopping) return;
   stopping = true;
-  signalGroup("SIGTERM");
-  setTimeout(() => signalGroup("SIGKILL"), GRACE_MS).unref();
+  child.kill("SIGTERM");
+  setTimeout(endGroup, GRACE_MS).unref();
 }

@@ -1,35 +1,75 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type FolderLock, lockFolder } from "../platform/folder_lock.ts";
+import type { EdgeJob } from "./edge_process.ts";
 import { LaunchError } from "./explain.ts";
 import { type Part, startPart } from "./part.ts";
 import type { Say } from "./say.ts";
-import { type EdgeSettings, varsFile, workerVars, wranglerCommand } from "./wrangler_command.ts";
+import { dotenv, type EdgeSettings, TOP, varsFile, workerVars, wranglerCommand } from "./wrangler_command.ts";
 
-const KEEPER = fileURLToPath(new URL("edge_keeper.ts", import.meta.url));
+/** What runs a local edge. */
+export interface EdgeEngine {
+  /** `wrangler dev`, instead of workerd under our own eyes. */
+  readonly wrangler: boolean;
+  /** Sources that change are picked up. wrangler always does that. */
+  readonly watch: boolean;
+}
+
+/** A local edge that has its folder in `data` to itself until it is released. */
+export interface LocalEdge {
+  /** Starts its process; again, when the one before is gone. */
+  start(): Part;
+  release(): Promise<void>;
+}
+
+const RUNTIME = fileURLToPath(new URL("edge_process.ts", import.meta.url));
+const WRANGLER = fileURLToPath(new URL("edge_keeper.ts", import.meta.url));
+/** What bundles and runs the Worker. */
+const TOOLS = ["esbuild", "miniflare", "smol-toml"];
 
 /**
- * Starts a local edge: `wrangler dev` with this repository's Worker, which has the edge's folder in `data` to itself until it is
- * stopped. Throws `LaunchError` for settings that do not fit, and where another edge uses the folder.
+ * Makes a local edge ready to be started: this repository's Worker in workerd, on this machine. Throws `LaunchError` for
+ * settings that do not fit, where another edge uses the folder, and where what runs it is not installed.
  */
-export async function startEdge(settings: EdgeSettings, echo: Pick<Say, "raw" | "rawWarn">): Promise<Part> {
+export async function openLocalEdge(
+  settings: EdgeSettings,
+  engine: EdgeEngine,
+  echo: Pick<Say, "raw" | "rawWarn">,
+): Promise<LocalEdge> {
   // Thrown here, not in the process that is about to be started.
-  wranglerCommand(settings);
   const vars = workerVars(settings);
-  const file = varsFile(settings.data);
-  await mkdir(dirname(file), { recursive: true });
-  const lock = takeFolder(dirname(file));
+  if (engine.wrangler) wranglerCommand(settings);
+  else demandTools();
+  const folder = resolve(settings.data, "edge");
+  await mkdir(folder, { recursive: true });
+  const lock = takeFolder(folder);
   // Made anew, because an old file would keep its old mode.
-  await rm(file, { force: true });
-  await writeFile(file, vars, { mode: 0o600 });
-  const part = startPart("the edge", KEEPER, [settings.data, String(settings.port)], echo);
-  const stop = async (graceMs: number) => {
-    await part.stop(graceMs);
-    await rm(file, { force: true });
-    lock.release();
+  await rm(varsFile(settings.data), { force: true });
+  if (engine.wrangler) await writeFile(varsFile(settings.data), dotenv(vars), { mode: 0o600 });
+  const job: EdgeJob = { top: TOP, port: settings.port, vars, state: resolve(folder, "state"), watch: engine.watch };
+  return {
+    start: () =>
+      engine.wrangler
+        ? startPart({ script: WRANGLER, args: [settings.data, String(settings.port)], echo })
+        : startPart({ script: RUNTIME, args: [], job, echo }),
+    async release() {
+      await rm(varsFile(settings.data), { force: true });
+      lock.release();
+    },
   };
-  return { ...part, stop };
+}
+
+/** They are for development: whoever serves from Cloudflare has installed without them. */
+function demandTools(): void {
+  for (const name of TOOLS) {
+    try {
+      import.meta.resolve(name);
+    } catch (error) {
+      const cure = "run `npm ci` (without --omit=dev), or run the origin alone";
+      throw new LaunchError(`${name}, which a local edge needs, is not installed: ${cure}`, { cause: error });
+    }
+  }
 }
 
 function takeFolder(folder: string): FolderLock {

@@ -3,16 +3,16 @@ import type { Config } from "../config/schema.ts";
 import { edgeUrl, originUrl } from "./addresses.ts";
 import { banner } from "./banner.ts";
 import { devFactsFile, devFactsOf, removeDevFacts, writeDevFacts } from "./dev_facts.ts";
-import { startEdge } from "./edge_part.ts";
+import { type EdgeEngine, openLocalEdge } from "./edge_part.ts";
 import { explain, LaunchError } from "./explain.ts";
-import { type Part, startPart } from "./part.ts";
+import { startPart } from "./part.ts";
 import { EDGE_PORT, ORIGIN_PORT } from "./port_trouble.ts";
 import { demandFolder, demandPort, foldersOf } from "./preflight.ts";
 import { announce } from "./run_origin.ts";
 import type { Say } from "./say.ts";
 import { type LaunchOptions, loadSettings } from "./settings.ts";
-import { aborted } from "./stop_signal.ts";
-import { untilSilent } from "./until_silent.ts";
+import { superviseEdge } from "./supervise_edge.ts";
+import { Supervised } from "./supervised.ts";
 import { waitUntilReady } from "./wait_until_ready.ts";
 
 /** What running both tiers needs from outside. */
@@ -21,22 +21,26 @@ export interface BothParts {
   readonly makeSecret: () => string;
   /** Aborted when the process is asked to end. */
   readonly stop: AbortSignal;
+  /** Milliseconds; only differences matter. */
+  readonly now: () => number;
+}
+
+/** What the command line says of both tiers. */
+export interface BothOptions extends Omit<LaunchOptions, "localEdge"> {
+  readonly engine: EdgeEngine;
 }
 
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
-/** A path whose preflight the edge answers without the origin. */
-const ANSWERED_BY_THE_EDGE = "/_matrix/media/v3/config";
-const READY_MS = 120_000;
+const PAIRED_MS = 30_000;
 const STOP_MS = 3_000;
 
 /**
- * `npm start`: checks what can be checked, starts the origin and a local edge, says where they are when both answer, and
- * ends both when it is asked to, or when one of them dies. Resolves with the exit code.
+ * `npm start`: checks what can be checked, starts the origin and a local edge, says where they are when both answer, starts one
+ * that has ended again, and ends both when it is asked to. Resolves with the exit code.
  */
-export async function startBoth(given: Omit<LaunchOptions, "localEdge">, parts: BothParts): Promise<number> {
+export async function startBoth(given: BothOptions, parts: BothParts): Promise<number> {
   const { say, stop } = parts;
-  const running: Part[] = [];
-  let ours = false;
+  const closers: (() => Promise<unknown> | unknown)[] = [];
   try {
     const { options, config } = await prepare(given, parts);
     const [origin, edge] = [originUrl(config.repo), edgeUrl(config.edge.localPort)];
@@ -44,29 +48,50 @@ export async function startBoth(given: Omit<LaunchOptions, "localEdge">, parts: 
 
     say.line("starting the origin and the edge …");
     // First of all, because it takes the folder: what lies there may be that of another start, which is running.
-    running.push(await startEdge(edgeSettings(options.data, config, origin), echo));
+    const folder = await openLocalEdge(edgeSettings(options.data, config, origin), given.engine, echo);
+    closers.push(() => folder.release());
     await removeDevFacts(given.data);
-    ours = true;
-    running.push(startPart("the origin", MAIN, originArguments(options), echo));
-    await untilReady("the origin", origin, running, stop);
-    say.line(`the origin answers at ${origin}`);
-    await untilReady("the edge", edge, running, stop);
-    say.line(`the edge answers at ${edge}`);
+    closers.push(() => removeDevFacts(given.data).catch(() => {}));
+    const tiers = [superviseOrigin(origin, options, parts), superviseEdge(edge, folder, given.engine, parts)];
+    closers.push(() => Promise.all(tiers.map((tier) => tier.stop(STOP_MS))));
+    await Promise.all(tiers.map((tier) => tier.begin(stop)));
+    const kept = Promise.all(tiers.map((tier) => tier.keep(stop)));
+    // Whoever waits for it may be told of something else first.
+    kept.catch(() => {});
+    await Promise.race([kept, untilPaired(origin, edge, stop)]);
 
     const facts = devFactsOf(config, { origin, edge });
     await writeDevFacts(options.data, facts);
     say.raw(`${banner(facts, devFactsFile(options.data), config.domains.size > 1)}\n`);
-    await Promise.race([aborted(stop), firstDeath(running), edgeSilence(edge, stop)]);
+    await kept;
     return 0;
   } catch (error) {
     if (stop.aborted) return 0;
     for (const line of explain(error)) say.warn(line);
     return 1;
   } finally {
-    if (ours) await removeDevFacts(given.data).catch(() => {});
-    await Promise.all(running.map((part) => part.stop(STOP_MS)));
+    for (const close of closers.reverse()) await close();
     if (stop.aborted) say.line("both tiers have ended");
   }
+}
+
+/** The edge answers by itself; does it reach the origin? */
+async function untilPaired(origin: string, edge: string, stop: AbortSignal): Promise<void> {
+  const late = AbortSignal.timeout(PAIRED_MS);
+  try {
+    await waitUntilReady(`${edge}/healthz`, AbortSignal.any([stop, late]));
+  } catch (error) {
+    throw late.aborted ? new LaunchError(`the edge does not reach the origin at ${origin}`, { cause: error }) : error;
+  }
+}
+
+function superviseOrigin(url: string, options: LaunchOptions, { say, now, stop }: BothParts): Supervised {
+  const echo = echoUntil(stop, say);
+  return new Supervised({
+    ...{ name: "the origin", say, now },
+    start: () => startPart({ script: MAIN, args: originArguments(options), echo }),
+    ready: (signal) => waitUntilReady(`${url}/healthz`, signal),
+  });
 }
 
 /** Passes on what our processes say, until they are asked to end. */
@@ -78,7 +103,7 @@ export function echoUntil(stop: AbortSignal, say: Say): Pick<Say, "raw" | "rawWa
 }
 
 /** Loads the configuration, and makes sure that folders and ports are there to be used. */
-async function prepare(given: Omit<LaunchOptions, "localEdge">, { say, makeSecret }: BothParts) {
+async function prepare(given: BothOptions, { say, makeSecret }: BothParts) {
   const wanted: LaunchOptions = { ...given, localEdge: true };
   const { config: asked } = await loadSettings(wanted, makeSecret);
   const port = await demandPort(asked.repo.bindAddress, asked.repo.port, ORIGIN_PORT);
@@ -103,30 +128,4 @@ function originArguments({ config, repoConfig, data, port, edgePort }: LaunchOpt
 
 function edgeSettings(data: string, { edge }: Config, origin: string) {
   return { data, port: edge.localPort, originUrl: origin, hopSecret: edge.hopSecret, bucket: edge.bucket };
-}
-
-async function untilReady(name: string, url: string, running: readonly Part[], stop: AbortSignal): Promise<void> {
-  const done = new AbortController();
-  const late = AbortSignal.timeout(READY_MS);
-  const ready = waitUntilReady(`${url}/healthz`, AbortSignal.any([stop, late, done.signal])).catch((error: unknown) => {
-    throw late.aborted ? new LaunchError(`${name} does not answer at ${url} after ${READY_MS / 1000} seconds`) : error;
-  });
-  try {
-    await Promise.race([ready, firstDeath(running)]);
-  } finally {
-    done.abort();
-    await ready.catch(() => {});
-  }
-}
-
-/** Throws when the edge is silent: wrangler does not notice when its workerd dies. */
-async function edgeSilence(edge: string, stop: AbortSignal): Promise<void> {
-  await untilSilent(`${edge}${ANSWERED_BY_THE_EDGE}`, stop);
-  if (!stop.aborted) throw new LaunchError("the edge does not answer any more, so everything ends");
-}
-
-/** Throws as soon as one of them is gone. */
-async function firstDeath(running: readonly Part[]): Promise<never> {
-  const part = await Promise.race(running.map((one) => one.gone.then(() => one)));
-  throw new LaunchError(`${part.name} has ended, so everything ends; what it said is above`);
 }

@@ -25,20 +25,24 @@ export interface Command {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** The file with the Worker's variables, the secrets among them. Nothing secret stands in an argument. */
+/** The file with the variables for `wrangler dev`, the secrets among them. Nothing secret stands in an argument. */
 export function varsFile(data: string): string {
   return resolve(data, "edge", "vars.env");
 }
 
 /**
- * What the Worker is told, in dotenv's notation: where the origin is, the shared secret and, unless the bucket is the one
- * that `wrangler dev` brings along, how to reach the bucket over S3. Throws `LaunchError` for values that do not fit.
+ * What the Worker is told beside `wrangler.toml`: where the origin is, the shared secret and, unless the bucket is the one that
+ * a local edge brings along, how to reach the bucket over S3. Throws `LaunchError` for a bucket that it cannot reach.
  */
-export function workerVars({ port, originUrl, hopSecret, bucket }: EdgeSettings): string {
+export function workerVars({ port, originUrl, hopSecret, bucket }: EdgeSettings): Readonly<Record<string, string>> {
   const isLocal = bucket.endpoint === localBucketEndpoint(port) && bucket.bucketName === LOCAL_BUCKET.bucketName;
   // Here anybody could write the header that only Cloudflare writes there.
   const fixed = { TRUST_CF_CONNECTING_IP: "false" };
-  const vars = { ORIGIN_URL: originUrl, HOP_SECRET: hopSecret, ...fixed, ...(isLocal ? {} : s3Vars(bucket)) };
+  return { ORIGIN_URL: originUrl, HOP_SECRET: hopSecret, ...fixed, ...(isLocal ? {} : s3Vars(bucket)) };
+}
+
+/** Variables in the notation that `wrangler dev` reads. Throws `LaunchError` for a value that it cannot hold. */
+export function dotenv(vars: Readonly<Record<string, string>>): string {
   return Object.entries(vars)
     .map(([name, value]) => `${name}=${quote(name, value)}\n`)
     .join("");
