@@ -16,6 +16,8 @@ export interface SupervisedOptions {
   readonly say: Pick<Say, "line" | "warn">;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
+  /** Resolves after so many milliseconds, or when the signal is aborted. */
+  readonly pause?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 /** How long it may take to answer, in milliseconds. */
@@ -60,7 +62,7 @@ export class Supervised {
   /** Keeps it running until the signal is aborted. Throws `LaunchError` when it has ended too often within a minute. */
   async keep(until: AbortSignal): Promise<void> {
     const stop = AbortSignal.any([until, this.#over.signal]);
-    const { name, say, now } = this.#options;
+    const { name, say, now, pause = sleepFor } = this.#options;
     while (this.#part && !stop.aborted) {
       let reason: string | undefined = await this.#untilEnded(this.#part, stop);
       this.#ended.push(now());
@@ -68,7 +70,7 @@ export class Supervised {
         this.#demandPatience(reason);
         const pauseMs = PAUSES_MS[this.#failed.length] ?? 0;
         say.warn(`${name} ${reason}: starting it again${pauseMs > 0 ? ` in ${pauseMs / 1000} s` : ""}`);
-        await sleep(pauseMs, undefined, { signal: stop }).catch(() => {});
+        if (pauseMs > 0) await pause(pauseMs, stop);
         if (stop.aborted) return;
         this.#part = this.#options.start();
         reason = await this.#untilReady(this.#part, stop);
@@ -122,4 +124,9 @@ export class Supervised {
       `${name} ${reason}, and that ${count} times within a minute: giving up; what it said is above`,
     );
   }
+}
+
+/** It keeps this process alive: there may be nothing else that does. */
+async function sleepFor(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => {});
 }
