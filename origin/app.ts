@@ -97,7 +97,8 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
       base.datastores.missing().map((id) => `the datastore "${id}" is not there: uploads to it are refused`),
     async listen() {
       const { bindAddress: host, port } = config.repo;
-      const page = config.metrics.enabled ? await servePage(metrics, config) : undefined;
+      const hasPage = config.metrics.enabled && !base.overrides.isWorker;
+      const page = hasPage ? await servePage(metrics, config) : undefined;
       if (page) closers.push(() => page.close());
       return { address: await needing("origin_port", `${host}:${port}`, () => server.listen({ host, port })) };
     },
@@ -106,7 +107,7 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
 
 function servePage(metrics: Metrics, { metrics: listen }: Config): Promise<MetricsServer> {
   const place = `${listen.bindAddress}:${listen.port}`;
-  return needing("metrics_port", place, () => startMetricsServer(metrics, listen));
+  return needing("metrics_port", place, () => startMetricsServer(metrics.page, listen));
 }
 
 function serve(

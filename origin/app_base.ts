@@ -47,6 +47,8 @@ export interface Overrides {
   readonly recheckMs?: number;
   /** How long Redis is waited for. */
   readonly redisPatience?: RedisPatience;
+  /** This is one of several processes of an origin; the one above them serves the metrics of all. */
+  readonly isWorker?: boolean;
   /** Certificates to trust instead of the built-in ones, in connections to other servers (PEM). */
   readonly outboundCa?: string;
 }
@@ -95,7 +97,7 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
 
   const db = await openDatabase(config, log);
   closers.push(() => db.close());
-  const metrics = makeMetrics({ ofProcess: config.metrics.enabled });
+  const metrics = makeMetrics({ ofProcess: config.metrics.enabled, ofWorker: overrides.isWorker === true });
   const datastores = openDatastores(config, { db, log, metrics, steady });
   closers.push(() => datastores.close());
   await datastores.look(LOOK_MS);

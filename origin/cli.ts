@@ -10,6 +10,7 @@ import {
   withLocalEdge,
   withoutOldFlags,
   withPort,
+  withWorkers,
 } from "./launch/command_options.ts";
 import { checkConfig, printReference } from "./launch/config_commands.ts";
 import { sayOn } from "./launch/say.ts";
@@ -38,14 +39,14 @@ const program = new Command("mxcdn")
   .version(programVersion())
   .showHelpAfterError("(add --help for what there is)");
 
-withEngine(withEdgePort(withPort(withConfigOptions(program.command("start")))))
+withWorkers(withEngine(withEdgePort(withPort(withConfigOptions(program.command("start"))))))
   .description("Runs both tiers on this machine, for development and for trying: the origin, and the edge in workerd.")
   .action(async (given: GivenOptions) => {
-    const options = { ...launchOptions(given, repoConfig), engine: edgeEngine(given) };
+    const options = { ...launchOptions(given, repoConfig), engine: edgeEngine(given), workers: given.workers ?? 1 };
     end(await startBoth(options, { say, makeSecret, stop: stopSignal(steadyClock), now: steadyClock }));
   });
 
-withLocalEdge(withEdgePort(withPort(withConfigOptions(program.command("origin")))))
+withWorkers(withLocalEdge(withEdgePort(withPort(withConfigOptions(program.command("origin"))))))
   .description("Runs the origin alone.")
   .action(async () => {
     const { main } = await import("./main.ts");

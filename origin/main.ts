@@ -1,7 +1,9 @@
 #!/usr/bin/env node
+import cluster from "node:cluster";
+import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { Command } from "commander";
-import { buildApp } from "./app.ts";
+import type { Config } from "./config/schema.ts";
 import {
   type GivenOptions,
   launchOptions,
@@ -10,8 +12,10 @@ import {
   withLocalEdge,
   withoutOldFlags,
   withPort,
+  withWorkers,
 } from "./launch/command_options.ts";
 import { runOrigin } from "./launch/run_origin.ts";
+import { runWorkers, WORKER_NUMBER } from "./launch/run_workers.ts";
 import { sayOn } from "./launch/say.ts";
 import { makeSecret } from "./launch/secret.ts";
 import { stopSignal } from "./launch/stop_signal.ts";
@@ -19,29 +23,47 @@ import { UnexpectedErrors } from "./launch/unexpected_errors.ts";
 import { programVersion } from "./launch/version.ts";
 import { steadyClock } from "./platform/clock.ts";
 
+const SELF = fileURLToPath(import.meta.url);
+
 /**
  * The origin as a process of its own: `node origin/main.ts`, `mxcdn origin`, and what `npm start` runs beside the edge. Ends
  * on SIGINT and SIGTERM with exit code 0, after requests under way had ten seconds to end; and in the same way with another
- * code after an error that nobody has foreseen.
+ * code after an error that nobody has foreseen. With `--workers`, it is the process above others that run this script again.
  */
 export async function main(args: readonly string[]): Promise<void> {
   const command = new Command("mxcdn origin").description("Runs the origin alone.").version(programVersion());
-  for (const add of [withConfigOptions, withPort, withEdgePort, withLocalEdge]) add(command);
-  command.parse(withoutOldFlags(args), { from: "user" });
+  for (const add of [withConfigOptions, withPort, withEdgePort, withLocalEdge, withWorkers]) add(command);
+  const given = command.parse(withoutOldFlags(args), { from: "user" }).opts<GivenOptions>();
   // Whoever read our log may stop reading it; that must not end the service.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
-  const say = sayOn(process);
-  const unexpected = new UnexpectedErrors(process, (error) => say.warn(`unexpected error: ${inspect(error)}`));
-  process.exitCode = await runOrigin(launchOptions(command.opts<GivenOptions>(), process.env.REPO_CONFIG), {
-    build: buildApp,
-    say,
-    makeSecret,
-    stop: stopSignal(steadyClock),
-    unexpected,
-    quiet: process.connected,
-  });
+  const { isWorker } = cluster;
+  const say = sayOn(process, isWorker ? `mxcdn: worker ${process.env[WORKER_NUMBER]}` : undefined);
+  const options = launchOptions(given, process.env.REPO_CONFIG);
+  const parts = { say, makeSecret, stop: stopSignal(steadyClock), quiet: process.connected };
+  const { workers = 1 } = given;
+  if (isWorker || workers === 1) {
+    const unexpected = new UnexpectedErrors(process, (error) => say.warn(`unexpected error: ${inspect(error)}`));
+    const build = (config: Config) => buildOrigin(config, isWorker);
+    process.exitCode = await runOrigin(options, { ...parts, isWorker, unexpected, build });
+  } else {
+    process.exitCode = await runWorkers(options, workers, {
+      ...parts,
+      ...{ script: SELF, args, serveMetrics, now: steadyClock },
+    });
+  }
   // Whatever is still open (an idle connection, a channel to the process that started us) must not keep us.
   process.exit();
+}
+
+/** What an origin is made of is loaded by whoever runs one. */
+async function buildOrigin(config: Config, isWorker: boolean) {
+  const { buildApp } = await import("./app.ts");
+  return await buildApp(config, { isWorker });
+}
+
+async function serveMetrics(config: Config) {
+  const { serveMetricsOfWorkers } = await import("./app_workers.ts");
+  return await serveMetricsOfWorkers(config);
 }
 
 if (import.meta.main) await main(process.argv.slice(2));

@@ -10,13 +10,13 @@ export interface MetricsServer {
 
 /** Starts answering `GET /metrics`. */
 export async function startMetricsServer(
-  metrics: Metrics,
+  page: Metrics["page"],
   listen: { readonly bindAddress: string; readonly port: number },
 ): Promise<MetricsServer> {
   const server = createServer((request, response) => {
     // Whoever asked may have left.
     response.on("error", () => undefined);
-    answer(metrics, request, response).catch(() => response.destroy());
+    answer(page, request, response).catch(() => response.destroy());
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -35,8 +35,13 @@ export async function startMetricsServer(
   };
 }
 
-async function answer(metrics: Metrics, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(page: Metrics["page"], request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.url?.split("?", 1)[0] !== "/metrics") return void response.writeHead(404).end();
-  const { contentType, body } = await metrics.page();
-  response.writeHead(200, { "content-type": contentType }).end(body);
+  try {
+    const { contentType, body } = await page();
+    response.writeHead(200, { "content-type": contentType }).end(body);
+  } catch {
+    // A worker that has just ended cannot answer; whoever asks comes again.
+    response.writeHead(503).end();
+  }
 }

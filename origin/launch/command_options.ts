@@ -2,6 +2,8 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { EdgeEngine } from "./edge_part.ts";
 import type { LaunchOptions } from "./settings.ts";
 
+const MAX_WORKERS = 256;
+
 /** What the options of a command hold once they are parsed. */
 export interface GivenOptions {
   readonly config?: string;
@@ -9,6 +11,7 @@ export interface GivenOptions {
   readonly port?: number;
   readonly edgePort?: number;
   readonly localEdge?: boolean;
+  readonly workers?: number;
   readonly watch?: boolean;
   readonly wranglerDev?: boolean;
 }
@@ -38,6 +41,11 @@ export function withLocalEdge(command: Command): Command {
       "there is a local edge (`npm run edge`): switch the edge on, with the secret kept in --data",
     ),
   );
+}
+
+/** Adds the option for an origin of several processes. */
+export function withWorkers(command: Command): Command {
+  return command.option("--workers <number>", "so many processes on the origin's port, 0: one a core", readWorkers, 1);
 }
 
 /** Adds the options that say what runs a local edge. */
@@ -73,6 +81,14 @@ export function withoutOldFlags(args: readonly string[]): string[] {
     else if (value === undefined) index++;
   }
   return kept;
+}
+
+function readWorkers(text: string): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count > MAX_WORKERS) {
+    throw new InvalidArgumentError(`It must be a number from 0 to ${MAX_WORKERS}.`);
+  }
+  return count;
 }
 
 function readPort(text: string): number {

@@ -33,6 +33,8 @@ export interface OriginParts {
   readonly unexpected: Pick<UnexpectedErrors, "happened" | "reportTo">;
   /** Somebody else has said already what there is to say of the configuration. */
   readonly quiet: boolean;
+  /** The process above has opened the port, and shares it. */
+  readonly isWorker?: boolean;
 }
 
 /** Closing gets so long, in milliseconds: more than it should need, and less than whoever stops us has patience. */
@@ -50,7 +52,7 @@ export async function runOrigin(options: LaunchOptions, parts: OriginParts): Pro
   try {
     const settings = await demandKeys(await loadSettings(options, parts.makeSecret));
     if (!parts.quiet) announce(settings, say);
-    await demandPorts(settings.config);
+    if (!parts.isWorker) await demandPorts(settings.config);
     for (const folder of foldersOf(settings.config)) await demandFolder(folder);
     const app = await unlessAborted(parts.build(settings.config), unexpected.happened);
     unexpected.reportTo((error) => app.unexpected?.(error));

@@ -10,14 +10,14 @@ export interface Say {
   rawWarn(text: string): void;
 }
 
-/** Says it on the standard output and the standard error, each line with the program's name. */
-export function sayOn(streams: {
-  readonly stdout: NodeJS.WritableStream;
-  readonly stderr: NodeJS.WritableStream;
-}): Say {
+/** Says it on the standard output and the standard error, each line with the program's name, or with whoever it is of ours. */
+export function sayOn(
+  streams: { readonly stdout: NodeJS.WritableStream; readonly stderr: NodeJS.WritableStream },
+  who = "mxcdn",
+): Say {
   return {
-    line: (text) => void streams.stdout.write(`mxcdn: ${text}\n`),
-    warn: (text) => void streams.stderr.write(`mxcdn: ${text}\n`),
+    line: (text) => void streams.stdout.write(`${who}: ${text}\n`),
+    warn: (text) => void streams.stderr.write(`${who}: ${text}\n`),
     raw: (text) => void streams.stdout.write(text),
     rawWarn: (text) => void streams.stderr.write(text),
   };

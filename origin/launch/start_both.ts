@@ -9,6 +9,7 @@ import { startPart } from "./part.ts";
 import { EDGE_PORT, ORIGIN_PORT } from "./port_trouble.ts";
 import { demandFolder, demandPort, foldersOf } from "./preflight.ts";
 import { announce } from "./run_origin.ts";
+import { demandSharedDatabase } from "./run_workers.ts";
 import type { Say } from "./say.ts";
 import { type LaunchOptions, loadSettings } from "./settings.ts";
 import { superviseEdge } from "./supervise_edge.ts";
@@ -28,6 +29,8 @@ export interface BothParts {
 /** What the command line says of both tiers. */
 export interface BothOptions extends Omit<LaunchOptions, "localEdge"> {
   readonly engine: EdgeEngine;
+  /** How many processes the origin is of; 0: one a core. */
+  readonly workers: number;
 }
 
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
@@ -52,7 +55,10 @@ export async function startBoth(given: BothOptions, parts: BothParts): Promise<n
     closers.push(() => folder.release());
     await removeDevFacts(given.data);
     closers.push(() => removeDevFacts(given.data).catch(() => {}));
-    const tiers = [superviseOrigin(origin, options, parts), superviseEdge(edge, folder, given.engine, parts)];
+    const tiers = [
+      superviseOrigin(origin, { ...options, workers: given.workers }, parts),
+      superviseEdge(edge, folder, given.engine, parts),
+    ];
     closers.push(() => Promise.all(tiers.map((tier) => tier.stop(STOP_MS))));
     await Promise.all(tiers.map((tier) => tier.begin(stop)));
     const kept = Promise.all(tiers.map((tier) => tier.keep(stop)));
@@ -85,7 +91,7 @@ async function untilPaired(origin: string, edge: string, stop: AbortSignal): Pro
   }
 }
 
-function superviseOrigin(url: string, options: LaunchOptions, { say, now, stop }: BothParts): Supervised {
+function superviseOrigin(url: string, options: OriginOptions, { say, now, stop }: BothParts): Supervised {
   const echo = echoUntil(stop, say);
   return new Supervised({
     ...{ name: "the origin", say, now },
@@ -112,17 +118,21 @@ async function prepare(given: BothOptions, { say, makeSecret }: BothParts) {
     throw new LaunchError(`the origin and the edge cannot share port ${port}; choose another with --port`);
   const options: LaunchOptions = { ...wanted, port, edgePort };
   const settings = await loadSettings(options, makeSecret);
+  demandSharedDatabase(settings.config, given.workers);
   for (const folder of foldersOf(settings.config)) await demandFolder(folder);
   announce(settings, say);
   return { options, config: settings.config };
 }
 
+type OriginOptions = LaunchOptions & Pick<BothOptions, "workers">;
+
 /** The origin finds its configuration by itself: no secret passes from process to process. */
-function originArguments({ config, repoConfig, data, port, edgePort }: LaunchOptions): string[] {
+function originArguments({ config, repoConfig, data, port, edgePort, workers }: OriginOptions): string[] {
   const path = repoConfig || config;
   return [
     ...(path === undefined ? [] : ["--config", path]),
     ...["--data", data, "--port", String(port), "--edge-port", String(edgePort), "--local-edge"],
+    ...["--workers", String(workers)],
   ];
 }
 

@@ -8,7 +8,7 @@ import { type BothOptions, type BothParts, echoUntil } from "./start_both.ts";
 import { superviseEdge } from "./supervise_edge.ts";
 
 /** What the command line says of a local edge that stands alone. */
-export interface EdgeOptions extends BothOptions {
+export interface EdgeOptions extends Omit<BothOptions, "workers"> {
   /** Where the origin is, instead of what the configuration says. */
   readonly origin?: string | undefined;
 }

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { shareMetrics } from "./metrics_of_workers.ts";
 
 /** What comes of a question to a decoder process. */
 export type DecodingOutcome =
@@ -51,10 +52,11 @@ export interface Metrics {
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
-/** Makes the metrics of one origin, in a registry of their own. */
-export function makeMetrics(options: { ofProcess: boolean }): Metrics {
+/** Makes the metrics of one process, in a registry of their own. `ofWorker`: the process above reads them, too. */
+export function makeMetrics(options: { ofProcess: boolean; ofWorker?: boolean }): Metrics {
   const registry = new Registry();
   const registers = [registry];
+  if (options.ofWorker) shareMetrics(registry);
   if (options.ofProcess) collectDefaultMetrics({ register: registry });
 
   const seen = new Counter({
@@ -143,6 +145,8 @@ export function makeMetrics(options: { ofProcess: boolean }): Metrics {
   const outbox = new Gauge({
     name: "media_edge_outbox_waiting",
     help: "Changes the edge has not been told of yet",
+    // Each worker counts the same ones.
+    aggregator: "max",
     registers,
   });
   const unexpected = new Counter({

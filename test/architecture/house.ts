@@ -41,7 +41,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   "@aws-sdk/lib-storage": ["origin/stores/"],
   sharp: ["origin/imaging/"],
   "itty-router": ["edge/app.ts"],
-  "prom-client": ["origin/platform/metrics.ts"],
+  "prom-client": ["origin/platform/metrics"],
   undici: ["origin/net/"],
   pino: ["origin/platform/log.ts"],
   yaml: ["origin/config/"],

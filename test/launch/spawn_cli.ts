@@ -82,6 +82,15 @@ export function descendants(pid: number): number[] {
   return found.slice(1);
 }
 
+/** The words of the command that a process runs; none where it has ended. */
+export function commandLine(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
+
 /** Is there still such a process? One that has ended and waits to be noticed is not. */
 export function isAlive(pid: number): boolean {
   return statOf(pid)[1] !== -1;

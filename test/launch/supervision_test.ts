@@ -41,7 +41,7 @@ describe("both tiers stay up", { timeout: 240_000 }, () => {
       const [killed, other] = name === "the origin" ? [facts.origin, facts.edge] : [facts.edge, facts.origin];
       const load = keepAsking(other, path, token);
       const began = performance.now();
-      process.kill(await pidOf(command, what), "SIGKILL");
+      process.kill(pidOf(command, what), "SIGKILL");
       await command.says(new RegExp(`${name} has ended \\((signal SIGKILL|exit code 1)\\): starting it again\\n`));
       await until(() => servesAgain(killed, path, token), "it does not answer again");
       t.diagnostic(`it answered again after ${Math.round(performance.now() - began)} ms`);

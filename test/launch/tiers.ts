@@ -6,7 +6,7 @@ import { newFolder } from "../support/database.ts";
 import { ask, upload } from "../support/http.ts";
 import type { Lifetime } from "../support/lifetime.ts";
 import { until } from "../support/until.ts";
-import { descendants, type RunningCommand, spawnCli } from "./spawn_cli.ts";
+import { commandLine, descendants, type RunningCommand, spawnCli } from "./spawn_cli.ts";
 
 /** Both tiers as `npm start` runs them. */
 export interface StartedTiers {
@@ -32,18 +32,14 @@ export async function startTiers(t: Lifetime, folder: string, args: readonly str
 }
 
 /** The process among those that a command has started whose command line holds this. */
-export async function pidOf(command: RunningCommand, what: string): Promise<number> {
-  for (const pid of descendants(command.pid)) {
-    const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
-    if (
-      line
-        .split("\0")
-        .slice(0, 3)
-        .some((word) => word.endsWith(what))
-    )
-      return pid;
-  }
-  throw new Error(`${what} does not run`);
+export function pidOf(command: RunningCommand, what: string): number {
+  const isWanted = (pid: number) =>
+    commandLine(pid)
+      .slice(0, 3)
+      .some((word) => word.endsWith(what));
+  const pid = descendants(command.pid).find(isWanted);
+  if (pid === undefined) throw new Error(`${what} does not run`);
+  return pid;
 }
 
 /** Uploads some text through the edge and waits until the edge serves it by itself; resolves with the path of its download. */
