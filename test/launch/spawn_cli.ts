@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Lifetime } from "../support/lifetime.ts";
 
@@ -19,6 +20,11 @@ export interface RunningCommand {
 const CLI = fileURLToPath(new URL("../../origin/cli.ts", import.meta.url));
 const MAIN = fileURLToPath(new URL("../../origin/main.ts", import.meta.url));
 
+function scriptOf({ main, top }: { readonly main?: boolean; readonly top?: string }): string {
+  if (top !== undefined) return join(top, "origin", "cli.ts");
+  return main ? MAIN : CLI;
+}
+
 /** Runs `mxcdn …` (or, with `main`, the origin's own entry) in a folder. It is ended with `t`. */
 export function spawnCli(
   t: Lifetime,
@@ -27,12 +33,14 @@ export function spawnCli(
   options: {
     readonly main?: boolean;
     readonly env?: Readonly<Record<string, string>>;
+    /** Another copy of this repository, whose command line it is. */
+    readonly top?: string;
     /** Its standard output is closed before it says anything. */
     readonly unread?: boolean;
   } = {},
 ): RunningCommand {
   const { REPO_CONFIG: _, ...env } = process.env;
-  const child = spawn(process.execPath, [options.main ? MAIN : CLI, ...args], {
+  const child = spawn(process.execPath, [scriptOf(options), ...args], {
     cwd,
     env: { ...env, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
