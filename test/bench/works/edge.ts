@@ -6,10 +6,14 @@ import { until } from "../../support/until.ts";
 import type { Target, Work } from "../measure/compare.ts";
 import { driveGets } from "../measure/load.ts";
 import { childrenOf } from "../measure/process_tree.ts";
+import { startLocalEdge } from "../subjects/local_edge.ts";
 import { AUTHORIZATION, startBenchOrigin } from "../subjects/origin.ts";
 import { Repository } from "../subjects/repository.ts";
 
-/** Hits at the edge, beside a Worker that reads the same bytes from its bucket and asks nothing. */
+/**
+ * Hits at the edge, beside a Worker that reads the same bytes from its bucket and asks nothing; and at the edges of `npm start`
+ * and of `wrangler dev`, with all the processes that they are of.
+ */
 
 const BARE = `export default { async fetch(request, env) {
   const object = await env.BUCKET.get(new URL(request.url).pathname.slice(1));
@@ -24,27 +28,37 @@ export async function withEdgeWorks(act: (work: Work) => Promise<void>, postgres
   const bare = await startBare();
   const barePid = newChild(new Set([...before, edgePid]));
   const origin = await startBenchOrigin({ postgres, yaml: edgeSection(edge) });
+  const started = await startLocalEdge([]);
+  const underWrangler = await startLocalEdge(["--wrangler-dev"]);
   try {
     await edge.tellOrigin(origin.url);
-    const repository = new Repository("edge, a hit", edge.url, edgePid);
+    const edges = [
+      new Repository("edge, a hit", edge.url, edgePid),
+      new Repository("edge of npm start, a hit", started.url, started.pid),
+      new Repository("edge of wrangler dev, a hit", underWrangler.url, underWrangler.pid),
+    ];
     for (const [name, bytes, connections] of [
       ["100 kB", 100_000, 16],
       ["5 MB", 5_000_000, 8],
     ] as const) {
       const body = randomBytes(bytes);
       await bare.put(name.replace(" ", ""), body);
-      const path = repository.download(await repository.requireUpload(body));
-      await until(async () => await isHit(edge.url + path), "no hit");
       const get = (url: string, where: string): Target["run"] => {
         return (ms) => driveGets({ url, paths: [where], headers: AUTHORIZATION }, connections, ms);
       };
       const targets: Target[] = [
         { name: "bare Worker, R2 get", pid: barePid, isBare: true, run: get(bare.url, `/${name.replace(" ", "")}`) },
-        { name: repository.name, pid: edgePid, run: get(edge.url, path) },
       ];
+      for (const one of edges) {
+        const path = one.download(await one.requireUpload(body));
+        await until(async () => await isHit(one.url + path), "no hit");
+        targets.push({ name: one.name, pid: one.pid, run: get(one.url, path) });
+      }
       await act({ name: `edge hit ${name}, ${connections} connections`, targets });
     }
   } finally {
+    await underWrangler.close();
+    await started.close();
     await origin.close();
     await bare.close();
     await edge.dispose();
