@@ -20,7 +20,7 @@ export interface MediaRouteParts {
  *
  * A hit has exactly the headers that the origin would send (`shared/media_answer`), and `Cache-Status`. The bytes go from the
  * bucket to the client inside the runtime. (In front of the Worker, `wrangler dev` compresses texts for clients that accept it,
- * whatever their headers say; Cloudflare does not, because `Cache-Control` has `no-transform`. The Worker itself never does.)
+ * whatever their headers say; a local edge and Cloudflare do not, the latter because `Cache-Control` has `no-transform`.)
  * Errors: what the decision refuses, and 416.
  */
 export function makeMediaRoute({ decide, bucket, forward }: MediaRouteParts): (visit: Visit) => Promise<Response> {
