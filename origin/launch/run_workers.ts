@@ -72,11 +72,13 @@ export async function runWorkers(options: LaunchOptions, asked: number, parts: W
     const workers = Array.from({ length: countWorkers(asked) }, (_, index) => superviseWorker(index + 1, parts));
     closers.push(() => Promise.all(workers.map((worker) => worker.stop(STOP_MS))));
     // The first one migrates the database. What keeps it from starting is said once.
-    for (const worker of workers.slice(0, 1)) await worker.begin(stop);
-    await Promise.all(workers.slice(1).map((worker) => worker.begin(stop)));
+    const [first, ...others] = workers;
+    await first?.begin(stop);
     const url = originUrl({ bindAddress: config.repo.bindAddress, port });
-    if (!parts.quiet) say.line(`the origin answers at ${url} (${workers.length} workers)`);
-    await Promise.all(workers.map((worker) => worker.keep(stop)));
+    const begun = Promise.all(others.map((worker) => worker.begin(stop))).then(() => {
+      if (!parts.quiet) say.line(`the origin answers at ${url} (${workers.length} workers)`);
+    });
+    await Promise.all([first?.keep(stop), begun.then(() => Promise.all(others.map((worker) => worker.keep(stop))))]);
     return 0;
   } catch (error) {
     if (stop.aborted) return 0;
