@@ -69,6 +69,7 @@ test("a disk of media that is full is 507, one that is read-only 503; what lies 
   const t = reversed(context);
   const { homeservers, folder } = await makePlace(t);
   const media = join(folder, "media");
+  await putPglite(join(folder, "db"));
   const disk = await makeDisk(t, media, "8m");
   const origin = await startOrigin(t, { homeservers, folder });
   const send = (bytes: number) =>

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { makeLog } from "../../origin/platform/log.ts";
 import { ACCOUNTS, startOrigin, type TestOrigin } from "../support/app.ts";
 import { openTestBucket } from "../support/bucket.ts";
+import { putPglite } from "../support/database.ts";
 import { startHomeserver } from "../support/homeserver.ts";
 import { ask, type Heard, jsonOf, upload } from "../support/http.ts";
 import type { Lifetime } from "../support/lifetime.ts";
@@ -26,6 +27,7 @@ async function makeHouse(t: Lifetime) {
   t.after(() => homeserver.close());
   const folder = await mkdtemp(join(tmpdir(), "mxcdn-test-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
+  await putPglite(join(folder, "db"));
   const media = join(folder, "media");
   const away = join(folder, "media.away");
   const said: string[] = [];

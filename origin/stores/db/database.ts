@@ -56,6 +56,8 @@ export interface PgDatabaseOptions {
   readonly maxWaiting: number;
   /** Awaited before each statement. */
   readonly beforeQuery?: () => Promise<void>;
+  /** The server has given up on itself, and does not come back by itself; a Postgres does. */
+  readonly onPanic?: (error: unknown) => void;
   /** Whether a connection that failed in an unknown way can be thrown away for a new one. */
   readonly replaceable: boolean;
 }
@@ -182,6 +184,7 @@ export class PgDatabase implements Database {
       const result: QueryResult | QueryResult[] = await client.query(statement);
       return Array.isArray(result) ? (result.at(-1) as QueryResult) : result;
     } catch (error) {
+      if ((error as { severity?: unknown }).severity === "PANIC") this.#options.onPanic?.(error);
       // A primary that was demoted keeps its connections: behind the same name there may be another by now.
       if (this.#options.replaceable && troubleOf(error) === "read_only") this.#broken.add(client);
       if (!endsConnection(error)) throw error;

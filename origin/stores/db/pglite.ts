@@ -47,6 +47,7 @@ export async function openPglite(folder: string): Promise<Database> {
       maxWaiting: MAX_WAITING,
       beforeQuery: yieldToTimers,
       replaceable: false,
+      onPanic: (error) => setImmediate(end, folder, error),
     });
     return database;
   } catch (error) {
@@ -76,6 +77,15 @@ async function openFiles(folder: string): Promise<PGlite> {
   // Without it PGlite would make a new database over what there is of the old one.
   if (!existsSync(join(dataDir, "PG_VERSION"))) throw new Error("PG_VERSION is missing");
   return await PGlite.create({ dataDir });
+}
+
+/**
+ * After a panic (there was no room for its log, say) nothing that it is asked is ever answered, while it recovers as it should
+ * when it is opened again: better an end that is noticed than a process that hangs.
+ */
+function end(folder: string, cause: unknown): never {
+  const why = (cause as Error).message;
+  throw new Error(`The embedded database in ${folder} has given up (${why}): it recovers at the next start`, { cause });
 }
 
 /** PGlite answers in microtasks only: without this, a busy database would let no timer and no socket have its turn. */
