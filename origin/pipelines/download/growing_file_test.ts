@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -100,20 +101,25 @@ test("a reader that cancels or is aborted leaves without disturbing the others",
   assert.equal(await take(staying), undefined);
 });
 
-test("its writer hears when the last of its readers has left, but not at its end", async () => {
+test("its writer hears when the last of its readers has left, and nobody joins it then; but not at its end", async () => {
   let alone = 0;
   const onAlone = () => {
     alone += 1;
   };
-  const file = await GrowingFile.create({ folder, makeId: () => "watched", announcedBytes: undefined, onAlone });
-  const [one, two] = [file.follow(signal), file.follow(signal)];
+  const create = () => GrowingFile.create({ folder, makeId: randomUUID, announcedBytes: undefined, onAlone });
+  const left = await create();
+  const [one, two] = [left.follow(signal), left.follow(signal)];
   await one?.cancel();
   assert.equal(alone, 0);
   await two?.cancel();
   assert.equal(alone, 1);
-  const last = file.follow(signal);
-  await file.append(Buffer.from("all"));
-  const { dispose } = file.finish();
+  assert.equal(left.follow(signal), undefined);
+  await left.fail(new Error("nobody wants it"));
+
+  const whole = await create();
+  const last = whole.follow(signal);
+  await whole.append(Buffer.from("all"));
+  const { dispose } = whole.finish();
   await dispose();
   assert.equal(await new Response(last).text(), "all");
   assert.equal(alone, 1);
