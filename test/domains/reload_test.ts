@@ -36,7 +36,7 @@ describe("while both tiers run", () => {
   before(async () => {
     deployment = await startDeployment(lifetime, [A, B], {
       yaml: `admins: ["@other:${A}"]
-uploads: { maxBytes: 5000 }
+uploads: { maxBytes: 500000 }
 accessTokens:
   maxCacheTimeSeconds: 3600
   useLocalAppserviceConfig: true
@@ -106,10 +106,10 @@ accessTokens:
 
   test("limits are those of the new configuration; an upload that is under way ends by the old ones", async () => {
     const { origin } = deployment.stack.tiers;
-    const finish = beginUpload(origin, A, 4_000);
+    const finish = beginUpload(origin, A, 400_000);
     const staged = async () => (await listFiles(deployment.stack.origin.folder)).some((file) => file.endsWith(".part"));
     await until(staged, "the upload has not begun");
-    await deployment.reconfigure((yaml) => yaml.replace("maxBytes: 5000", "maxBytes: 1000"));
+    await deployment.reconfigure((yaml) => yaml.replace("maxBytes: 500000", "maxBytes: 1000"));
     assert.equal(await finish(), 200);
     await atBoth(deployment, async (base) => {
       assert.equal((await send(base, A, "x".repeat(1001))).status, 413);
@@ -150,10 +150,10 @@ accessTokens:
     const change = (yaml: string) =>
       yaml
         .replace('"name":"a.example"', '"signingKeyPath":"/nowhere/a.key","name":"a.example"')
-        .replace("5000", "4000");
+        .replace("500000", "400000");
     await assert.rejects(deployment.reconfigure(change), /a\.example/);
     const told = await get(origin, A, CONFIG, { token: userOf(A) });
-    assert.deepEqual(jsonOf(told), { "m.upload.size": 5000 });
+    assert.deepEqual(jsonOf(told), { "m.upload.size": 500000 });
   });
 
   test("what needs a restart is said in the log, and does not hold yet", async () => {

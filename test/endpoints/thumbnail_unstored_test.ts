@@ -9,6 +9,7 @@ import sharp from "sharp";
 import { makeLog } from "../../origin/platform/log.ts";
 import { refuse, startFailingStore } from "../stores/failing_store.ts";
 import { ACCOUNTS, startOrigin } from "../support/app.ts";
+import { passing } from "../support/clocks.ts";
 import { listFiles } from "../support/files.ts";
 import { startHomeserver } from "../support/homeserver.ts";
 import { ask, type Heard, jsonOf, upload } from "../support/http.ts";
@@ -73,7 +74,7 @@ async function openStage(
     homeservers: { "example.org": homeserver.url },
     files: [{ name: "domain.yaml", text }],
     overrides: {
-      clock: () => Date.now() + ahead,
+      ...passing(() => ahead),
       log: makeLog({ level: "info", json: true, write: (line) => said.push(line) }),
       scratchFolder,
     },

@@ -47,7 +47,7 @@ test("an unexpected error is logged and counted, what is under way gets its time
 for (const planted of ["throw", "reject"] as const) {
   test(`an unexpected error out of a request (${planted}) is logged with that request`, async (t) => {
     const origin = await start(t, { PLANTED: planted });
-    await upload(origin.url, USER, Buffer.alloc(1_000, "small ")).catch(() => undefined);
+    await upload(origin.url, USER, Buffer.alloc(400_000, "small ")).catch(() => undefined);
     assert.deepEqual(await origin.ended, { code: EXIT_CODE, signal: null });
     const [, id] =
       / ERROR unexpected error: .* id="([^"]+)" method="POST" route="\/_matrix\/media\/v3\/upload" error="Error: planted, of a request/.exec(

@@ -52,7 +52,7 @@ export async function startReverseProxy(lifetime: Lifetime, name: ProxyName, ori
 /** The first block of the page in this language. */
 async function recipeFor(name: ProxyName): Promise<string> {
   const page = await readFile(PAGE, "utf8");
-  const recipe = new RegExp(`^\`\`\`${name}\\n([sS]*?)^\`\`\`$`, "m").exec(page)?.[1];
+  const recipe = new RegExp(`^\`\`\`${name}\\n([\\s\\S]*?)^\`\`\`$`, "m").exec(page)?.[1];
   if (!recipe?.includes(ORIGIN_IN_RECIPES)) {
     throw new Error(`docs/reverse-proxy.md has no recipe for ${name} that leads to ${ORIGIN_IN_RECIPES}`);
   }

@@ -41,7 +41,7 @@ async function start(lifetime: Lifetime, options: Partial<OriginOptions> = {}) {
 
 /** An upload of which half has arrived; `finish` sends the rest. */
 async function beginUpload({ url, folder }: { url: string; folder: string }, agent: Agent) {
-  const half = Buffer.alloc(50_000, 1);
+  const half = Buffer.alloc(200_000, 1);
   const sending = request(`${url}/_matrix/media/v3/upload`, {
     agent,
     method: "POST",
