@@ -35,6 +35,7 @@ const WAYS: readonly Leaving[] = ["fin", "close", "rst"];
 /** When clients leave, in milliseconds: after they have asked, and after the answer has begun. */
 const MOMENTS = [{ afterMs: 0 }, { afterMs: 55 }, { afterMs: 130 }, { afterMs: 20, afterFirstByte: true }] as const;
 const AT_ONCE = 24;
+const CROWD = 64;
 const PICTURES = 8;
 const V1 = "/_matrix/client/v1/media";
 const UNSTABLE = "/_matrix/media/unstable";
@@ -173,6 +174,22 @@ function leaving(store: Store): void {
         const sent = body && { sent: isHalf ? body.subarray(0, body.byteLength >> 1) : body, length: body.byteLength };
         await leave(stage.tiers[tier], { text: requestText(method, path, headers, sent), how, ...moment });
       });
+  }
+
+  for (const name of ["download", "remote download", "federation download"]) {
+    test(`a crowd that leaves one after the other during one ${name} each ends nothing but its requests`, async () => {
+      const kind = kinds.find((one) => one.name === name);
+      assert.ok(kind);
+      const crowd = Array.from({ length: CROWD }, async (_, n) => {
+        const { method, path, headers } = await kind.make(asked++);
+        const text = requestText(method, path, headers);
+        // Over all of the time that an answer takes to begin and to be sent.
+        await leave(stage.origin.url, { text, afterMs: n * 8, how: n % 2 === 0 ? "close" : "rst" });
+      });
+      await Promise.all(crowd);
+      assert.equal((await heardWhole("origin", kind)).status, kind.status);
+      assert.equal(stage.origin.child.exitCode, null, stage.origin.said().slice(-3_000));
+    });
   }
 
   for (const tier of TIERS) {
