@@ -25,10 +25,13 @@ const READY_MS = 120_000;
 const STOP_MS = 3_000;
 /** The pause before a new start, by how many starts in a row have failed before it. */
 const PAUSES_MS = [0, 500, 1_000, 2_000, 4_000];
-/** Within this time, so many starts in a row may fail, and so many processes end that had answered. */
+/**
+ * Within this time, so many starts in a row may fail, and so many processes end that had answered: that many are ended by hand
+ * only, or end nearly as soon as they answer.
+ */
 const WINDOW_MS = 60_000;
 const MAX_FAILED = PAUSES_MS.length;
-const MAX_ENDED = 20;
+const MAX_ENDED = 40;
 
 /**
  * A process that is started again when it has ended without being asked to: at once where it had answered, with growing pauses

@@ -50,11 +50,15 @@ describe("both tiers stay up", { timeout: 240_000 + KILLS * 10_000 }, () => {
         CHILDREN[times < CHILDREN.length ? times : Math.floor(Math.random() * CHILDREN.length)] ?? [];
       const [killed, other] = name === "the origin" ? [facts.origin, facts.edge] : [facts.edge, facts.origin];
       const load = keepAsking(other, path, token);
+      t.after(() => load.end());
       const heard = command.said().length;
       const began = performance.now();
       process.kill(pidOf(command, what ?? ""), "SIGKILL");
       await until(() => command.said().slice(heard).includes(`${name} has ended`), "its end is not noticed");
-      await until(() => servesAgain(killed, path, token), "it does not answer again");
+      const answers = new Set<string>();
+      await until(() => servesAgain(killed, path, token, answers), "it").catch((error: Error) => {
+        throw new Error(`${error.message}: ${name} (${what}): ${[...answers]}\n${command.said().slice(-3_000)}`);
+      });
       took.push(Math.round(performance.now() - began));
       await until(() => command.said().slice(heard).includes(`${name} answers again`), "its return is not said");
       const { statuses, hits } = await load.end();
@@ -108,9 +112,8 @@ function keepAsking(base: string, path: string, token: string) {
   };
 }
 
-async function servesAgain(base: string, path: string, token: string): Promise<boolean> {
-  return await ask(base, path, { token }).then(
-    ({ status }) => status === 200,
-    () => false,
-  );
+async function servesAgain(base: string, path: string, token: string, answers: Set<string>): Promise<boolean> {
+  const heard = await ask(base, path, { token }).catch((error: Error) => error);
+  answers.add(heard instanceof Error ? heard.message : String(heard.status));
+  return !(heard instanceof Error) && heard.status === 200;
 }
