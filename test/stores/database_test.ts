@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { inspect } from "node:util";
 import type { Database, Hearer, Queryable } from "../../origin/stores/db/database.ts";
 import { openPostgres } from "../../origin/stores/db/postgres.ts";
 import { sqlState } from "../../origin/stores/db/sql_state.ts";
@@ -209,11 +210,11 @@ describe("Postgres", { skip: postgres?.skip ?? false }, () => {
     assert.equal(heard[0], GAP, "first it is told that something may have been missed");
   });
 
-  test("a server that cannot be reached is named without its password", async () => {
+  test("a server that cannot be reached is an error that does not hold its password", async () => {
     const url = "postgres://somebody:hunter2@127.0.0.1:1/media";
     await assert.rejects(openPostgres({ url, maxConnections: 1 }), (error: Error) => {
-      assert.match(error.message, /^Cannot open the database at 127\.0\.0\.1:1\/media \(`database\.postgres`\): /);
-      assert.doesNotMatch(error.message, /hunter2/);
+      assert.match(error.message, /ECONNREFUSED/);
+      assert.doesNotMatch(inspect(error), /hunter2/);
       return true;
     });
   });
