@@ -76,7 +76,9 @@ test("a disk of media that is full is 507, one that is read-only 503; what lies 
     ask(origin.url, "/_matrix/media/v3/upload", { method: "POST", token: USER, body: randomBytes(bytes) });
   const id = await upload(origin.url, USER, randomBytes(5_000));
   await disk.fill();
-  for (const bytes of [500, 1_000_000]) isTrouble(await send(bytes), 507);
+  const there = (await listFiles(media)).sort();
+  for (const bytes of [500, 100_000, 1_000_000]) isTrouble(await send(bytes), 507);
+  assert.deepEqual((await listFiles(media)).sort(), there, "nothing is left of what could not be stored");
   assert.equal((await ask(origin.url, `/_matrix/client/v1/media/download/${id}`, { token: USER })).status, 200);
   await rm(disk.ballast);
   assert.equal((await send(500)).status, 200);

@@ -204,9 +204,21 @@ async function linked(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Writes a new file and brings its bytes to the disk; true, for whoever asks whether it was. */
+/**
+ * Writes a new file and brings its bytes to the disk; true, for whoever asks whether it was. Of one that cannot be written whole (the
+ * disk is full, say) nothing is left.
+ */
 async function writeFlushed(path: string, bytes: Uint8Array): Promise<true> {
-  await writeFile(path, bytes, { flag: "wx", flush: true });
+  const file = await open(path, "wx");
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
   return true;
 }
 
