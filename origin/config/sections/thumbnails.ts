@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { IMAGE_TYPES } from "../../../shared/image_types.ts";
 import { bytes, count, decimal, flag, texts } from "../fields.ts";
 
 const MAX_SIDE = 16_384;
@@ -8,12 +9,6 @@ const DEFAULT_SIZES = [
   { width: 320, height: 240 },
   { width: 640, height: 480 },
   { width: 800, height: 600 },
-];
-
-/** The types of what can be decoded. */
-const THUMBNAIL_TYPES = [
-  ...["image/jpeg", "image/jpg", "image/png", "image/apng", "image/gif", "image/webp", "image/avif", "image/tiff"],
-  "image/svg+xml",
 ];
 
 const sizeSchema = z.object({
@@ -62,7 +57,7 @@ export const thumbnailsSchema = z
     types: texts(
       ["image/jpeg", "image/jpg", "image/png", "image/gif"],
       "The types of pictures that get thumbnails: what a file is counts, not what it is called.",
-      { works: THUMBNAIL_TYPES },
+      { works: Object.values(IMAGE_TYPES).flat() },
     ),
     allowAnimated: flag(true, "Make animated thumbnails of animated pictures."),
     defaultAnimated: flag(false, "Make them where the client does not say."),
