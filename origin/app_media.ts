@@ -84,7 +84,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
   const receive = makeReceive({ makeTemporaryId, storeOnce, quotas });
   const announce = (tx: Queryable, mxc: Mxc) => notify(tx, UPLOADED.name, arrivalOf(mxc));
   const awaitPending = makeAwaitPending({
-    ...{ db, clock, log },
+    ...{ db, clock, log, metrics: base.metrics },
     maxWaiting: overrides.maxWaiting ?? MAX_WAITING,
     recheckMs: overrides.recheckMs ?? RECHECK_MS,
   });

@@ -42,6 +42,8 @@ export interface Metrics {
   datastorePresent(datastore: string, isPresent: boolean): void;
   /** Changes that the edge must learn and has not been told yet. */
   outboxWaiting(count: number): void;
+  /** Requests that wait for an upload to the id they ask for. */
+  uploadWaiters(count: number): void;
   /** An error that nobody has foreseen. */
   unexpectedError(): void;
   /** The page that Prometheus reads. */
@@ -149,6 +151,11 @@ export function makeMetrics(options: { ofProcess: boolean; ofWorker?: boolean })
     aggregator: "max",
     registers,
   });
+  const uploadWaiters = new Gauge({
+    name: "media_upload_waiters",
+    help: "Requests that wait for an upload to the id they ask for",
+    registers,
+  });
   const unexpected = new Counter({
     name: "mxcdn_unexpected_errors_total",
     help: "Errors that nobody has foreseen; each ends the process, so that it is started again",
@@ -173,6 +180,7 @@ export function makeMetrics(options: { ofProcess: boolean; ofWorker?: boolean })
     newsIgnored: (channel) => news.inc({ channel }),
     datastorePresent: (datastore, isPresent) => present.set({ datastore }, isPresent ? 1 : 0),
     outboxWaiting: (count) => outbox.set(count),
+    uploadWaiters: (count) => uploadWaiters.set(count),
     unexpectedError: () => unexpected.inc(),
     page: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
     async requestsSeen() {

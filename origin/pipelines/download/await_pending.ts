@@ -2,6 +2,7 @@ import { MatrixError } from "../../../shared/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/mxc.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
+import type { Metrics } from "../../platform/metrics.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/media.ts";
 import { findPendingUpload } from "../../stores/db/pending_uploads.ts";
@@ -12,6 +13,7 @@ export interface AwaitPendingParts {
   readonly db: Database;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: Pick<Metrics, "uploadWaiters">;
   /** How many requests may wait at once. One more, and the one that has waited longest is answered. */
   readonly maxWaiting: number;
   /** How often the database is asked about a media that is waited for, in case the news of it was lost. */
@@ -51,7 +53,12 @@ type Seen =
  */
 export function makeAwaitPending(parts: AwaitPendingParts): AwaitPending {
   const { db, clock } = parts;
-  const room = new WaitingRoom<Media | undefined>({ maxWaiting: parts.maxWaiting, recheckMs: parts.recheckMs, check });
+  const room = new WaitingRoom<Media | undefined>({
+    maxWaiting: parts.maxWaiting,
+    recheckMs: parts.recheckMs,
+    onCount: (waiting) => parts.metrics.uploadWaiters(waiting),
+    check,
+  });
 
   async function look(mxc: Mxc): Promise<Seen> {
     const pending = await findPendingUpload(db, mxc);

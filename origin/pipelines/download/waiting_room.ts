@@ -23,6 +23,8 @@ export interface WaitingRoomOptions<V> {
   readonly maxWaiting: number;
   /** After how many milliseconds `check` is called for a media that somebody waits for. */
   readonly recheckMs: number;
+  /** Is told how many wait, whenever that changes. */
+  readonly onCount: (waiting: number) => void;
   /** Finds out how it stands with a media and tells those given. Never rejects. */
   readonly check: (mxc: Mxc, waiters: readonly Waiter<V>[]) => Promise<void>;
 }
@@ -88,10 +90,11 @@ export class WaitingRoom<V> {
       longest.end({ kind: "crowded" });
     }
     group.timer ??= this.#recheckLater(group);
+    this.#options.onCount(this.#line.size);
   }
 
   #leave(uri: string, group: Group<V>, place: Place<V>): void {
-    this.#line.delete(place);
+    if (this.#line.delete(place)) this.#options.onCount(this.#line.size);
     group.waiters.delete(place);
     if (group.waiters.size > 0 || this.#groups.get(uri) !== group) return;
     clearTimeout(group.timer);
