@@ -1,28 +1,28 @@
 import { Router } from "itty-router";
-import { parseDescriptor } from "../shared/descriptor.ts";
-import { FEDERATION_PREFIXES } from "../shared/federation_path.ts";
-import { MatrixError, toMatrixError } from "../shared/matrix_error.ts";
-import { demandRequestLine } from "../shared/request_line.ts";
-import { errorAnswer, preflightAnswer, toResponse } from "../shared/respond.ts";
-import { parseDomainDocument, parseServerKeyDocument } from "../shared/server_key_document.ts";
-import { parseVerdict } from "../shared/verdict.ts";
-import { makeJudge } from "./auth.ts";
-import { DocumentCache } from "./document_cache.ts";
-import { makeFindDomain } from "./domain.ts";
+import { demandRequestLine } from "../shared/http/request_line.ts";
+import { errorAnswer, preflightAnswer, toResponse } from "../shared/http/respond.ts";
+import { FEDERATION_PREFIXES } from "../shared/matrix/federation_path.ts";
+import { MatrixError, toMatrixError } from "../shared/matrix/matrix_error.ts";
+import { parseDescriptor } from "../shared/tiers/descriptor.ts";
+import { parseDomainDocument, parseServerKeyDocument } from "../shared/tiers/server_key_document.ts";
+import { parseVerdict } from "../shared/tiers/verdict.ts";
+import { openBucket } from "./bucket.ts";
+import { DocumentCache } from "./cache/document_cache.ts";
+import type { KeepAlive } from "./cache/flight.ts";
+import { makeSharedBodies } from "./cache/shared_bodies.ts";
+import { makeJudge } from "./decide/auth.ts";
+import { makeDecide } from "./decide/decide_media.ts";
+import { makeFindDomain } from "./decide/domain.ts";
+import { makeFindDescriptor } from "./decide/find_descriptor.ts";
+import { makeJudgeServer } from "./decide/server_auth.ts";
+import { makeFindViewer } from "./decide/viewer.ts";
 import type { EdgeConfig } from "./env.ts";
-import { makeFindDescriptor } from "./find_descriptor.ts";
-import type { KeepAlive } from "./flight.ts";
-import { makeOriginClient } from "./origin_client.ts";
+import { makeOriginClient } from "./origin/origin_client.ts";
 import { isReadable, routableUrl } from "./request_target.ts";
-import { makeDecide } from "./routes/decide_media.ts";
 import { makeFederationRoute } from "./routes/federation.ts";
 import { type Forward, makeForward } from "./routes/forward.ts";
 import { makeMediaRoute } from "./routes/media.ts";
-import { makeJudgeServer } from "./server_auth.ts";
-import { makeSharedBodies } from "./shared_bodies.ts";
 import { type Clock, makeSteadyClock } from "./steady_clock.ts";
-import { openBucket } from "./store.ts";
-import { makeFindViewer } from "./viewer.ts";
 import { makeVisit, type Visit } from "./visit.ts";
 
 /** The edge: one request in, one answer out. Never throws. */
@@ -39,7 +39,7 @@ export interface EdgeParts {
 
 type Handler = (visit: Visit) => Promise<Response>;
 
-/** Both kinds of media, under the names the two APIs have had. Everything beneath them is decided by `shared/media_path`. */
+/** Both kinds of media, under the names the two APIs have had. Everything beneath them is decided by `shared/matrix/media_path`. */
 const MEDIA_PREFIXES = ["client/v1/media", "media/v3", "media/r0", "media/v1"];
 
 /** Builds the edge, once per isolate: the caches in it are shared by all requests and hold plain data only. */

@@ -1,5 +1,5 @@
-import { MatrixError } from "../shared/matrix_error.ts";
-import { errorAnswer, toResponse } from "../shared/respond.ts";
+import { errorAnswer, toResponse } from "../shared/http/respond.ts";
+import { MatrixError } from "../shared/matrix/matrix_error.ts";
 import { buildApp, type EdgeApp } from "./app.ts";
 import { type Env, readConfig } from "./env.ts";
 

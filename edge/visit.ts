@@ -1,5 +1,5 @@
-import { type Credentials, readCredentials } from "../shared/access_token.ts";
-import type { KeepAlive } from "./flight.ts";
+import { type Credentials, readCredentials } from "../shared/matrix/access_token.ts";
+import type { KeepAlive } from "./cache/flight.ts";
 import { rawTarget } from "./request_target.ts";
 
 /** One request on its way through the edge: what several parts need to know of it. */

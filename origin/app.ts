@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import { makeLimits } from "./access/limits/limits.ts";
 import { makeAccess } from "./app_access.ts";
 import { type Base, type Overrides, openBase } from "./app_base.ts";
 import { type Closers, closeAll, endWork } from "./app_closing.ts";
@@ -9,15 +10,14 @@ import { type Live, makeLive, needsRestart } from "./app_live.ts";
 import { makeMediaWork } from "./app_media.ts";
 import { listRoutes } from "./app_routes.ts";
 import type { Config } from "./config/schema.ts";
-import { CurrentRequest } from "./http/current_request.ts";
 import { type MetricsServer, startMetricsServer } from "./http/metrics_server.ts";
+import { CurrentRequest } from "./http/request/current_request.ts";
 import { makeServer, type Route } from "./http/server.ts";
 import { type Schedule, startSchedule } from "./jobs/schedule.ts";
-import { makeLimits } from "./pipelines/limits/limits.ts";
 import { randomRequestId } from "./platform/ids.ts";
 import type { Metrics } from "./platform/metrics.ts";
 import { needing } from "./platform/start_trouble.ts";
-import type { Database } from "./stores/db/database.ts";
+import type { Database } from "./stores/db/tables/database.ts";
 
 /** A whole origin. */
 export interface App {

@@ -1,20 +1,20 @@
 import * as z from "zod";
+import type { Limits } from "./access/limits/limits.ts";
+import { makeJudgeToken } from "./access/tokens/judge_token.ts";
+import { type Logouts, makeLogouts } from "./access/tokens/logout.ts";
+import { makeRevoke } from "./access/tokens/revoke.ts";
+import { TokenCache } from "./access/tokens/token_cache.ts";
+import { TokenLines } from "./access/tokens/token_lines.ts";
+import { type GiveVerdict, makeVerdict } from "./access/tokens/verdict.ts";
+import { makeVoidOtherTerms } from "./access/tokens/void_other_terms.ts";
 import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
 import type { Live } from "./app_live.ts";
 import { type Authenticate, makeAuthenticate } from "./http/authenticate.ts";
 import { limitAuthenticate, limitVerdict } from "./http/limit.ts";
-import { makeJudgeToken } from "./pipelines/authenticate/judge_token.ts";
-import { type Logouts, makeLogouts } from "./pipelines/authenticate/logout.ts";
-import { makeRevoke } from "./pipelines/authenticate/revoke.ts";
-import { TokenCache } from "./pipelines/authenticate/token_cache.ts";
-import { TokenLines } from "./pipelines/authenticate/token_lines.ts";
-import { type GiveVerdict, makeVerdict } from "./pipelines/authenticate/verdict.ts";
-import { makeVoidOtherTerms } from "./pipelines/authenticate/void_other_terms.ts";
-import type { Limits } from "./pipelines/limits/limits.ts";
-import { type Channel, hear, jsonText } from "./stores/db/channel.ts";
-import { notify } from "./stores/db/notify.ts";
-import { noteVerdict, takeBackVerdict } from "./stores/db/verdicts.ts";
+import { type Channel, hear, jsonText } from "./stores/db/tables/channel.ts";
+import { notify } from "./stores/db/tables/notify.ts";
+import { noteVerdict, takeBackVerdict } from "./stores/db/tables/verdicts.ts";
 
 /** The part of `app.ts` that tells who asks. */
 

@@ -1,25 +1,25 @@
 import { randomBytes } from "node:crypto";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { QUESTIONS_AT_ONCE } from "./access/tokens/token_lines.ts";
 import type { Closers } from "./app_closing.ts";
 import { type OpenDatastores, openDatastores } from "./app_datastores.ts";
 import { openDatabase } from "./app_stores.ts";
 import type { Config } from "./config/schema.ts";
 import { type Imager, makeImager } from "./imaging/imager.ts";
-import { OwnQuestions } from "./matrix/own_questions.ts";
+import { OwnQuestions } from "./matrix/homeserver/own_questions.ts";
 import { type Dns, makeDns } from "./net/dns.ts";
 import { makeAddressGuard } from "./net/ip_ranges.ts";
 import { makeSafeFetch, type SafeFetch } from "./net/safe_fetch.ts";
-import { QUESTIONS_AT_ONCE } from "./pipelines/authenticate/token_lines.ts";
-import type { FindDatastore } from "./pipelines/domain.ts";
 import { type Clock, type SteadyClock, steadyClock, systemClock } from "./platform/clock.ts";
 import { type MakeId, randomMediaId } from "./platform/ids.ts";
 import { type Log, makeLog } from "./platform/log.ts";
 import { type Metrics, makeMetrics } from "./platform/metrics.ts";
 import { type Cache, openCache } from "./stores/cache/open_cache.ts";
 import type { RedisPatience } from "./stores/cache/redis.ts";
-import type { Database } from "./stores/db/database.ts";
-import { databaseId } from "./stores/db/identity.ts";
+import type { Database } from "./stores/db/tables/database.ts";
+import { databaseId } from "./stores/db/tables/identity.ts";
+import type { FindDatastore } from "./stores/objects/datastore.ts";
 
 /** The part of `app.ts` that opens what everything else stands on. */
 

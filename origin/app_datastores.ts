@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
-import { placeOf } from "./config/place.ts";
+import { placeOf } from "./config/files/place.ts";
 import type { Config, DatastoreConfig } from "./config/schema.ts";
 import { pause } from "./platform/clock.ts";
-import type { Datastore } from "./stores/datastores/datastore.ts";
-import { makeFileDatastore } from "./stores/datastores/file.ts";
-import { guardDatastore } from "./stores/datastores/guarded.ts";
-import { Presence, type PresenceParts } from "./stores/datastores/presence.ts";
-import { makeS3Datastore } from "./stores/datastores/s3.ts";
-import { cannotStore } from "./stores/datastores/store_trouble.ts";
+import type { Datastore } from "./stores/objects/datastore.ts";
+import { makeFileDatastore } from "./stores/objects/file.ts";
+import { guardDatastore } from "./stores/objects/guarded.ts";
+import { Presence, type PresenceParts } from "./stores/objects/presence.ts";
+import { makeS3Datastore } from "./stores/objects/s3.ts";
+import { cannotStore } from "./stores/objects/store_trouble.ts";
 
 /** The part of `app.ts` that opens the datastores, and keeps up with what the configuration says of them. */
 

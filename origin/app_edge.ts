@@ -1,12 +1,12 @@
 import type { Base } from "./app_base.ts";
 import { openEdgeBucket } from "./app_stores.ts";
-import { makeOrderCheck } from "./pipelines/publish/order_check.ts";
-import { makeOutbox, type Outbox } from "./pipelines/publish/outbox.ts";
-import { makePublish, type Publish } from "./pipelines/publish/publish.ts";
-import { makePublishKey, type PublishKey } from "./pipelines/publish/publish_key.ts";
-import { makeWithdrawKeys, type WithdrawKeys } from "./pipelines/publish/withdraw_keys.ts";
-import { nextGeneration } from "./stores/db/generations.ts";
-import type { EdgeBucket } from "./stores/edge/edge_bucket.ts";
+import { makeOrderCheck } from "./publish/order_check.ts";
+import { makeOutbox, type Outbox } from "./publish/outbox.ts";
+import { makePublish, type Publish } from "./publish/publish.ts";
+import { makePublishKey, type PublishKey } from "./publish/publish_key.ts";
+import { makeWithdrawKeys, type WithdrawKeys } from "./publish/withdraw_keys.ts";
+import type { EdgeBucket } from "./stores/bucket/edge_bucket.ts";
+import { nextGeneration } from "./stores/db/tables/generations.ts";
 
 /** The part of `app.ts` that tells the edge what it may serve. */
 

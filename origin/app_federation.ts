@@ -1,26 +1,30 @@
+import type { Limits } from "./access/limits/limits.ts";
 import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
 import type { Config } from "./config/schema.ts";
-import { type FederationFetch, makeFederationFetch, type SigningIdentity } from "./matrix/federation_request.ts";
-import { makeFetchMedia } from "./matrix/fetch_media.ts";
-import { HostCircuits } from "./matrix/host_circuits.ts";
-import { readKeptKeys } from "./matrix/key_answer.ts";
-import { makeResolveServer, type ResolveServer } from "./matrix/resolve.ts";
-import { type KeyStore, makeServerKeys, type ServerKeys } from "./matrix/server_keys.ts";
-import { loadSigningIdentity } from "./matrix/signing_identity.ts";
-import { makePullFailures } from "./pipelines/download/pull_failures.ts";
-import { makePullOnce } from "./pipelines/download/pull_once.ts";
-import { makeReceivePulled } from "./pipelines/download/pull_receive.ts";
-import { makePullRemote, type PullRemote } from "./pipelines/download/pull_remote.ts";
-import { makePullSlots } from "./pipelines/download/pull_slots.ts";
-import { makeStorePulled } from "./pipelines/download/pull_store.ts";
-import { makePullTurns, PULLED } from "./pipelines/download/pull_turns.ts";
-import type { Limits } from "./pipelines/limits/limits.ts";
-import type { StoreOnce } from "./pipelines/upload/store_once.ts";
+import {
+  type FederationFetch,
+  makeFederationFetch,
+  type SigningIdentity,
+} from "./matrix/federation/federation_request.ts";
+import { HostCircuits } from "./matrix/federation/host_circuits.ts";
+import { makeResolveServer, type ResolveServer } from "./matrix/federation/resolve.ts";
+import { readKeptKeys } from "./matrix/keys/key_answer.ts";
+import { type KeyStore, makeServerKeys, type ServerKeys } from "./matrix/keys/server_keys.ts";
+import { loadSigningIdentity } from "./matrix/keys/signing_identity.ts";
+import { makeFetchMedia } from "./matrix/media/fetch_media.ts";
+import { makePullFailures } from "./media/remote/pull_failures.ts";
+import { makePullOnce } from "./media/remote/pull_once.ts";
+import { makeReceivePulled } from "./media/remote/pull_receive.ts";
+import { makePullRemote, type PullRemote } from "./media/remote/pull_remote.ts";
+import { makePullSlots } from "./media/remote/pull_slots.ts";
+import { makeStorePulled } from "./media/remote/pull_store.ts";
+import { makePullTurns, PULLED } from "./media/remote/pull_turns.ts";
+import type { StoreOnce } from "./media/upload/store_once.ts";
 import type { Clock } from "./platform/clock.ts";
 import type { HintCache } from "./stores/cache/hint_cache.ts";
-import { hear } from "./stores/db/channel.ts";
-import { nextGeneration } from "./stores/db/generations.ts";
+import { hear } from "./stores/db/tables/channel.ts";
+import { nextGeneration } from "./stores/db/tables/generations.ts";
 
 /** The part of `app.ts` that speaks with other servers. */
 

@@ -1,3 +1,4 @@
+import type { Logouts } from "./access/tokens/logout.ts";
 import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
 import type { Live } from "./app_live.ts";
@@ -11,9 +12,8 @@ import type { Job } from "./jobs/schedule.ts";
 import { makeSweepEdge } from "./jobs/sweep_edge.ts";
 import { makeSweepOrphans } from "./jobs/sweep_orphans.ts";
 import { makeSweepServerKeys } from "./jobs/sweep_server_keys.ts";
-import type { Logouts } from "./pipelines/authenticate/logout.ts";
-import type { AccessLog } from "./pipelines/download/access_log.ts";
-import { forgetFetches } from "./stores/db/remote_fetches.ts";
+import type { AccessLog } from "./media/download/access_log.ts";
+import { forgetFetches } from "./stores/db/tables/remote_fetches.ts";
 
 /** The part of `app.ts` that says what runs by the clock. */
 

@@ -2,13 +2,13 @@ import type { FastifyRequest } from "fastify";
 import type { Base } from "./app_base.ts";
 import { loadIdentities } from "./app_federation.ts";
 import { makeTenants, type TenantParts } from "./app_tenants.ts";
-import { restartKeys } from "./config/restart_keys.ts";
+import { restartKeys } from "./config/checks/restart_keys.ts";
 import type { Config } from "./config/schema.ts";
-import { type ByHost, byHost, selectDomain } from "./http/select_domain.ts";
-import type { Tenant } from "./http/tenant.ts";
+import { type ByHost, byHost, selectDomain } from "./domains/select_domain.ts";
+import type { Tenant } from "./domains/tenant.ts";
 import { makeAddressGuard } from "./net/ip_ranges.ts";
 import { makeEstimate } from "./platform/estimate.ts";
-import { bytesByDatastore } from "./stores/db/blobs.ts";
+import { bytesByDatastore } from "./stores/db/tables/blobs.ts";
 
 /** The part of `app.ts` that a changed configuration changes while we run. */
 

@@ -1,17 +1,17 @@
-import { formatsOf } from "../shared/image_types.ts";
+import { formatsOf } from "../shared/matrix/image_types.ts";
+import type { ApplicationService } from "./access/tokens/application_service.ts";
+import { fingerprintTerms } from "./access/tokens/terms.ts";
 import type { OpenDatastores } from "./app_datastores.ts";
 import type { Config, DomainConfig } from "./config/schema.ts";
-import type { Tenant } from "./http/tenant.ts";
-import type { SigningIdentity } from "./matrix/federation_request.ts";
-import { type Homeserver, makeHomeserver } from "./matrix/homeserver.ts";
-import type { OwnQuestions } from "./matrix/own_questions.ts";
+import type { Domain, MediaKind } from "./domains/domain.ts";
+import type { Tenant } from "./domains/tenant.ts";
+import type { SigningIdentity } from "./matrix/federation/federation_request.ts";
+import { type Homeserver, makeHomeserver } from "./matrix/homeserver/homeserver.ts";
+import type { OwnQuestions } from "./matrix/homeserver/own_questions.ts";
 import type { SafeFetch } from "./net/safe_fetch.ts";
-import type { ApplicationService } from "./pipelines/authenticate/application_service.ts";
-import { fingerprintTerms } from "./pipelines/authenticate/terms.ts";
-import type { Domain, MediaKind } from "./pipelines/domain.ts";
 import type { Clock, SteadyClock } from "./platform/clock.ts";
-import type { Datastore } from "./stores/datastores/datastore.ts";
-import { makePickDatastore } from "./stores/datastores/pick.ts";
+import type { Datastore } from "./stores/objects/datastore.ts";
+import { makePickDatastore } from "./stores/objects/pick.ts";
 
 /** The part of `app.ts` that turns each homeserver of the configuration into what routes and pipelines need of it. */
 

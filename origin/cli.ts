@@ -11,15 +11,20 @@ import {
   withoutOldFlags,
   withPort,
   withWorkers,
-} from "./launch/command_options.ts";
-import { checkConfig, printReference } from "./launch/config_commands.ts";
-import { sayOn } from "./launch/say.ts";
-import { makeSecret } from "./launch/secret.ts";
-import { combineKeys, generateKey, SIGNING_KEY_FORMATS, type SigningKeyOutput } from "./launch/signing_key_commands.ts";
-import { startBoth } from "./launch/start_both.ts";
-import { startEdgeAlone } from "./launch/start_edge.ts";
-import { stopSignal } from "./launch/stop_signal.ts";
-import { programVersion } from "./launch/version.ts";
+} from "./commands/command_options.ts";
+import { checkConfig, printReference } from "./commands/config_commands.ts";
+import { startBoth } from "./commands/dev/start_both.ts";
+import { startEdgeAlone } from "./commands/edge/start_edge.ts";
+import { sayOn } from "./commands/say.ts";
+import { makeSecret } from "./commands/secret.ts";
+import {
+  combineKeys,
+  generateKey,
+  SIGNING_KEY_FORMATS,
+  type SigningKeyOutput,
+} from "./commands/signing_key_commands.ts";
+import { stopSignal } from "./commands/stop_signal.ts";
+import { programVersion } from "./commands/version.ts";
 import { steadyClock } from "./platform/clock.ts";
 
 /** `mxcdn <command>`. */

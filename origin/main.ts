@@ -3,7 +3,6 @@ import cluster from "node:cluster";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { Command } from "commander";
-import type { Config } from "./config/schema.ts";
 import {
   type GivenOptions,
   launchOptions,
@@ -13,14 +12,15 @@ import {
   withoutOldFlags,
   withPort,
   withWorkers,
-} from "./launch/command_options.ts";
-import { runOrigin } from "./launch/run_origin.ts";
-import { runWorkers, WORKER_NUMBER } from "./launch/run_workers.ts";
-import { sayOn } from "./launch/say.ts";
-import { makeSecret } from "./launch/secret.ts";
-import { stopSignal } from "./launch/stop_signal.ts";
-import { UnexpectedErrors } from "./launch/unexpected_errors.ts";
-import { programVersion } from "./launch/version.ts";
+} from "./commands/command_options.ts";
+import { runOrigin } from "./commands/run_origin.ts";
+import { runWorkers, WORKER_NUMBER } from "./commands/run_workers.ts";
+import { sayOn } from "./commands/say.ts";
+import { makeSecret } from "./commands/secret.ts";
+import { stopSignal } from "./commands/stop_signal.ts";
+import { UnexpectedErrors } from "./commands/unexpected_errors.ts";
+import { programVersion } from "./commands/version.ts";
+import type { Config } from "./config/schema.ts";
 import { steadyClock } from "./platform/clock.ts";
 
 const SELF = fileURLToPath(import.meta.url);

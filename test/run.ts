@@ -27,7 +27,9 @@ const wanted = process.argv.slice(2);
 const unit = filesOf("{shared,edge,origin}/**/*_test.ts");
 const outside = filesOf("test/**/*_test.ts");
 /** What stands on the embedded database by itself, and is to hold on Postgres too where there is one. */
-const again = process.env.MXCDN_TEST_POSTGRES ? filesOf("test/{domains,specification,tiers,uploads}/**/*_test.ts") : [];
+const again = process.env.MXCDN_TEST_POSTGRES
+  ? filesOf("test/{spec,operations/domains,operations/trouble}/**/*_test.ts")
+  : [];
 
 if (unit.length + outside.length === 0) stop(`no test file has ${wanted.join(" or ")} in its path`);
 for (const variable of SERVICES) {

@@ -1,17 +1,17 @@
-import type { LiveDescriptor } from "../../shared/descriptor.ts";
-import { answerFederation, type FederationAnswer, formatBoundary } from "../../shared/federation_answer.ts";
-import { type FederationRoute, parseFederationTarget } from "../../shared/federation_path.ts";
-import { MatrixError } from "../../shared/matrix_error.ts";
-import { parseMediaQuery } from "../../shared/media_query.ts";
-import type { Mxc } from "../../shared/mxc.ts";
-import { descriptorKey, thumbnailKey } from "../../shared/object_key.ts";
-import { parseThumbnailQuery, pickThumbnail, type ThumbnailRequest } from "../../shared/thumbnail_size.ts";
-import { CACHE_HIT } from "../cache_status.ts";
-import type { FindDescriptor, Found } from "../find_descriptor.ts";
-import type { JudgeServer, Visitor } from "../server_auth.ts";
-import { SHARED_BODY_BYTES, type ShareBody, type SharedBody } from "../shared_bodies.ts";
+import { answerFederation, type FederationAnswer, formatBoundary } from "../../shared/http/federation_answer.ts";
+import { type FederationRoute, parseFederationTarget } from "../../shared/matrix/federation_path.ts";
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { parseMediaQuery } from "../../shared/matrix/media_query.ts";
+import type { Mxc } from "../../shared/matrix/mxc.ts";
+import { parseThumbnailQuery, pickThumbnail, type ThumbnailRequest } from "../../shared/matrix/thumbnail_size.ts";
+import type { LiveDescriptor } from "../../shared/tiers/descriptor.ts";
+import { descriptorKey, thumbnailKey } from "../../shared/tiers/object_key.ts";
+import type { BucketReader } from "../bucket.ts";
+import { SHARED_BODY_BYTES, type ShareBody, type SharedBody } from "../cache/shared_bodies.ts";
+import type { FindDescriptor, Found } from "../decide/find_descriptor.ts";
+import type { JudgeServer, Visitor } from "../decide/server_auth.ts";
+import { CACHE_HIT } from "../origin/cache_status.ts";
 import type { SteadyClock } from "../steady_clock.ts";
-import type { BucketReader } from "../store.ts";
 import { queryOf, type Visit } from "../visit.ts";
 import type { Forward } from "./forward.ts";
 
@@ -35,7 +35,7 @@ interface Wanted {
 
 /**
  * `GET` of media by other servers: judge the signature, then act. What lies in the bucket is wrapped here, by
- * `shared/federation_answer` as at the origin; everything else, whatever the reason, is the origin's to judge and to answer.
+ * `shared/http/federation_answer` as at the origin; everything else, whatever the reason, is the origin's to judge and to answer.
  *
  * A body of up to {@link SHARED_BODY_BYTES} is read once for all who want it at the same time; the bytes of a larger one never
  * pass through JavaScript.

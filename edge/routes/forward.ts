@@ -1,5 +1,5 @@
-import { cacheForward, type ForwardDetail, type ForwardReason } from "../cache_status.ts";
-import type { OriginClient } from "../origin_client.ts";
+import { cacheForward, type ForwardDetail, type ForwardReason } from "../origin/cache_status.ts";
+import type { OriginClient } from "../origin/origin_client.ts";
 import type { Visit } from "../visit.ts";
 
 /** Lets the origin answer: see {@link makeForward}. */

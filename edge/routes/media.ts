@@ -1,10 +1,10 @@
-import type { ByteSlice } from "../../shared/byte_range.ts";
-import { answerMedia, type ServedMedia } from "../../shared/media_answer.ts";
-import { CACHE_HIT, type ForwardDetail } from "../cache_status.ts";
-import { DeadlineExceeded } from "../deadline.ts";
-import type { BucketReader, StoredBody } from "../store.ts";
+import type { ByteSlice } from "../../shared/http/byte_range.ts";
+import { answerMedia, type ServedMedia } from "../../shared/http/media_answer.ts";
+import type { BucketReader, StoredBody } from "../bucket.ts";
+import { DeadlineExceeded } from "../cache/deadline.ts";
+import type { Decide } from "../decide/decide_media.ts";
+import { CACHE_HIT, type ForwardDetail } from "../origin/cache_status.ts";
 import type { Visit } from "../visit.ts";
-import type { Decide } from "./decide_media.ts";
 import type { Forward } from "./forward.ts";
 
 /** What the media routes need. */
@@ -18,7 +18,7 @@ export interface MediaRouteParts {
  * `GET` and `HEAD` of downloads and thumbnails, on all their paths: decide, then act. What may be served and lies in the bucket
  * is served from there; everything else is the origin's to answer.
  *
- * A hit has exactly the headers that the origin would send (`shared/media_answer`), and `Cache-Status`. The bytes go from the
+ * A hit has exactly the headers that the origin would send (`shared/http/media_answer`), and `Cache-Status`. The bytes go from the
  * bucket to the client inside the runtime. (In front of the Worker, `wrangler dev` compresses texts for clients that accept it,
  * whatever their headers say; a local edge and Cloudflare do not, the latter because `Cache-Control` has `no-transform`.)
  * Errors: what the decision refuses, and 416.

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { ConfigError } from "./config_error.ts";
-import { isMapping } from "./merge.ts";
-import { type ConfigText, readConfigFiles } from "./read_files.ts";
-import { parseSourceFile, type Raw } from "./source_file.ts";
+import { ConfigError } from "./checks/config_error.ts";
+import { isMapping } from "./files/merge.ts";
+import { type ConfigText, readConfigFiles } from "./files/read_files.ts";
+import { parseSourceFile, type Raw } from "./files/source_file.ts";
 
 /**
  * What the files of a configuration hold, and the signing keys that they name, as a hash; what keeps them from being read counts

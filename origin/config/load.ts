@@ -1,6 +1,15 @@
-import { isServerName } from "../../shared/server_name.ts";
-import { assemble } from "./assemble.ts";
-import { ConfigError, type ConfigProblem, formatProblem } from "./config_error.ts";
+import { isServerName } from "../../shared/matrix/server_name.ts";
+import { ConfigError, type ConfigProblem, formatProblem } from "./checks/config_error.ts";
+import {
+  clashingStores,
+  domainBreaches,
+  mainBreaches,
+  sharedPlaces,
+  throwProblems,
+  twinNames,
+} from "./checks/rules.ts";
+import { findWarnings } from "./checks/warnings.ts";
+import { assemble } from "./files/assemble.ts";
 import {
   domainNames,
   domainRaw,
@@ -10,12 +19,10 @@ import {
   placeInMain,
   type Remark,
   sortLayers,
-} from "./layers.ts";
-import { type ConfigText, readConfigFiles } from "./read_files.ts";
-import { clashingStores, domainBreaches, mainBreaches, sharedPlaces, throwProblems, twinNames } from "./rules.ts";
+} from "./files/layers.ts";
+import { type ConfigText, readConfigFiles } from "./files/read_files.ts";
+import { parseSourceFile, type Raw, type SourceFile } from "./files/source_file.ts";
 import { type Config, domainSchema, type MainConfig, mainSchema, type ParsedDomain } from "./schema.ts";
-import { parseSourceFile, type Raw, type SourceFile } from "./source_file.ts";
-import { findWarnings } from "./warnings.ts";
 
 /** A configuration that can be used, and what there is to say of it nevertheless. */
 export interface LoadedConfig {

@@ -1,10 +1,10 @@
 import type { FastifyRequest } from "fastify";
-import { type Credentials, readCredentials } from "../../shared/access_token.ts";
-import { MatrixError } from "../../shared/matrix_error.ts";
-import { SHARED_SECRET_USER, sameSecret } from "../pipelines/authenticate/application_service.ts";
-import type { JudgeToken, TokenDomain } from "../pipelines/authenticate/judge_token.ts";
-import type { Subject } from "../pipelines/domain.ts";
-import { headerOf, queryOf } from "./request_context.ts";
+import { type Credentials, readCredentials } from "../../shared/matrix/access_token.ts";
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import type { Subject } from "../access/subject.ts";
+import { SHARED_SECRET_USER, sameSecret } from "../access/tokens/application_service.ts";
+import type { JudgeToken, TokenDomain } from "../access/tokens/judge_token.ts";
+import { headerOf, queryOf } from "./request/request_context.ts";
 
 /** What {@link makeAuthenticate} needs. */
 export interface AuthenticateParts {

@@ -1,9 +1,9 @@
 import type { FastifyRequest } from "fastify";
-import { readServerCredentials, unauthorized, verifySignatures } from "../../shared/server_credentials.ts";
-import { importPublicKey } from "../../shared/sign_json.ts";
-import type { ServerKey, ServerKeys } from "../matrix/server_keys.ts";
-import { networkOf } from "../pipelines/limits/subject.ts";
-import type { Tenant } from "./tenant.ts";
+import { readServerCredentials, unauthorized, verifySignatures } from "../../shared/matrix/server_credentials.ts";
+import { importPublicKey } from "../../shared/matrix/sign_json.ts";
+import { networkOf } from "../access/limits/subject.ts";
+import type { Tenant } from "../domains/tenant.ts";
+import type { ServerKey, ServerKeys } from "../matrix/keys/server_keys.ts";
 
 /** What {@link makeAuthenticateServer} needs. */
 export interface AuthenticateServerParts {

@@ -1,4 +1,4 @@
-import { MatrixError, toMatrixError } from "../../shared/matrix_error.ts";
+import { MatrixError, toMatrixError } from "../../shared/matrix/matrix_error.ts";
 import { toldOf } from "../stores/trouble.ts";
 
 /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MatrixError } from "../../shared/matrix_error.ts";
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import { matrixErrorOf } from "./errors.ts";
 
 test("a Matrix error is what it is; anything else tells nothing of what happened inside", () => {

@@ -1,17 +1,17 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { isPart } from "../../shared/byte_range.ts";
-import { MatrixError } from "../../shared/matrix_error.ts";
-import type { GiveVerdict } from "../pipelines/authenticate/verdict.ts";
-import type { Subject } from "../pipelines/domain.ts";
-import type { Asked, Charge, Limits } from "../pipelines/limits/limits.ts";
-import type { Counted } from "../pipelines/limits/subject.ts";
+import { isPart } from "../../shared/http/byte_range.ts";
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import type { Asked, Charge, Limits } from "../access/limits/limits.ts";
+import type { Counted } from "../access/limits/subject.ts";
+import type { Subject } from "../access/subject.ts";
+import type { GiveVerdict } from "../access/tokens/verdict.ts";
 import type { Authenticate } from "./authenticate.ts";
 import type { AuthenticateServer } from "./authenticate_server.ts";
-import { headerOf } from "./request_context.ts";
+import { headerOf } from "./request/request_context.ts";
 import type { Route } from "./server.ts";
 
 /**
- * Where requests are counted (`pipelines/limits`): each once, against who has sent it. One that says who it is from and cannot
+ * Where requests are counted (`access/limits`): each once, against who has sent it. One that says who it is from and cannot
  * show it counts against its address, which holds back those who guess tokens; nobody else answers for that, since many may share
  * an address.
  */

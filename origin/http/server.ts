@@ -1,19 +1,24 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { HOP_PREFIX } from "../../shared/hop_paths.ts";
-import { MatrixError } from "../../shared/matrix_error.ts";
-import { demandRequestLine, ENDPOINT_METHODS, KNOWN_METHODS, methodNotAllowed } from "../../shared/request_line.ts";
-import { errorAnswer, preflightAnswer } from "../../shared/respond.ts";
-import { LEADS_BACK, QUESTION_HEADER } from "../matrix/own_questions.ts";
+import {
+  demandRequestLine,
+  ENDPOINT_METHODS,
+  KNOWN_METHODS,
+  methodNotAllowed,
+} from "../../shared/http/request_line.ts";
+import { errorAnswer, preflightAnswer } from "../../shared/http/respond.ts";
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { HOP_PREFIX } from "../../shared/tiers/hop_paths.ts";
+import { LEADS_BACK, QUESTION_HEADER } from "../matrix/homeserver/own_questions.ts";
 import type { Metrics } from "../platform/metrics.ts";
-import { answerUnreadable } from "./answer_unreadable.ts";
-import type { CurrentRequest } from "./current_request.ts";
 import { matrixErrorOf } from "./errors.ts";
 import { LingeringClose } from "./lingering_close.ts";
-import { Outcome } from "./outcome.ts";
-import { type ContextParts, readContext } from "./read_context.ts";
-import { askedTarget, routablePath } from "./routable_path.ts";
+import { answerUnreadable } from "./reply/answer_unreadable.ts";
+import { Outcome } from "./reply/outcome.ts";
+import { writeAnswer } from "./reply/write.ts";
+import type { CurrentRequest } from "./request/current_request.ts";
+import { type ContextParts, readContext } from "./request/read_context.ts";
+import { askedTarget, routablePath } from "./request/routable_path.ts";
 import { Underway } from "./underway.ts";
-import { writeAnswer } from "./write.ts";
 
 /** What the server itself needs; the routes bring their own. */
 export interface ServerParts extends ContextParts {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { Outcome } from "./outcome.ts";
+import type { Outcome } from "./reply/outcome.ts";
 
 /** One request on a connection, with its answer. */
 export interface Exchange {

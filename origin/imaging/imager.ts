@@ -1,22 +1,22 @@
 import { rm } from "node:fs/promises";
-import type { ImageFormat } from "../../shared/image_types.ts";
+import type { ImageFormat } from "../../shared/matrix/image_types.ts";
 import type { SteadyClock } from "../platform/clock.ts";
 import { type Claim, FairQueue, type Ticket } from "../platform/fair_queue.ts";
 import type { Log } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { WorkQueue } from "../platform/work_queue.ts";
-import { type Decoder, DecoderEnded } from "./decoder.ts";
-import { DecoderPool } from "./decoder_pool.ts";
-import type { Answer, Question } from "./decoder_protocol.ts";
-import { estimateMemory } from "./estimate_memory.ts";
 import { hashFile } from "./hash_file.ts";
 import type { ImageInfo } from "./image_info.ts";
 import { busy, notAllowed, notThumbnailable, PictureError, toImagingError } from "./imaging_errors.ts";
 import type { Drawn } from "./picture.ts";
 import { type OriginalFits, planPicture, type Wish } from "./plan_picture.ts";
-import { type ReadProcessUsage, readProcessUsage } from "./process_usage.ts";
+import { type Decoder, DecoderEnded } from "./sandbox/decoder.ts";
+import { DecoderPool } from "./sandbox/decoder_pool.ts";
+import type { Answer, Question } from "./sandbox/decoder_protocol.ts";
+import { estimateMemory } from "./sandbox/estimate_memory.ts";
+import { type ReadProcessUsage, readProcessUsage } from "./sandbox/process_usage.ts";
+import { drawingLimit, inspectingLimit, type TimeLimit } from "./sandbox/time_limit.ts";
 import { sniffFile } from "./sniff.ts";
-import { drawingLimit, inspectingLimit, type TimeLimit } from "./time_limit.ts";
 
 /** How much the decoding of pictures may take. */
 export interface ImagerOptions {

@@ -1,5 +1,5 @@
-import { MatrixError } from "../../shared/matrix_error.ts";
-import { DecoderEnded } from "./decoder.ts";
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { DecoderEnded } from "./sandbox/decoder.ts";
 
 const BUSY = "Cannot make thumbnails at the moment: try again";
 const RETRY_MS = 2_000;

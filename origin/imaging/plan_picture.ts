@@ -1,4 +1,4 @@
-import { outputSize, type ThumbnailSpec } from "../../shared/thumbnail_size.ts";
+import { outputSize, type ThumbnailSpec } from "../../shared/matrix/thumbnail_size.ts";
 import { type ImageInfo, mediaTypeOf } from "./image_info.ts";
 import { PictureError } from "./imaging_errors.ts";
 import type { Picture } from "./picture.ts";

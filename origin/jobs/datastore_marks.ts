@@ -1,7 +1,7 @@
 import type { Log } from "../platform/log.ts";
-import type { Datastore } from "../stores/datastores/datastore.ts";
-import type { Database } from "../stores/db/database.ts";
-import { databaseId } from "../stores/db/identity.ts";
+import type { Database } from "../stores/db/tables/database.ts";
+import { databaseId } from "../stores/db/tables/identity.ts";
+import type { Datastore } from "../stores/objects/datastore.ts";
 
 /**
  * Since when every object that comes into a datastore is this database's, in milliseconds of the datastore's own time.

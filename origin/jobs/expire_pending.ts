@@ -1,6 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
-import type { Database } from "../stores/db/database.ts";
-import { expirePendingUploads } from "../stores/db/pending_uploads.ts";
+import type { Database } from "../stores/db/tables/database.ts";
+import { expirePendingUploads } from "../stores/db/tables/pending_uploads.ts";
 
 /** What {@link makeExpirePending} needs. */
 export interface ExpirePendingParts {

@@ -1,8 +1,8 @@
-import { thumbnailKeyOf } from "../../shared/object_key.ts";
+import { thumbnailKeyOf } from "../../shared/tiers/object_key.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { Database, Queryable } from "../stores/db/database.ts";
-import { enqueueOutbox, type NewOutboxEntry } from "../stores/db/outbox.ts";
-import { type DeletedThumbnail, deleteOldThumbnails } from "../stores/db/thumbnails.ts";
+import type { Database, Queryable } from "../stores/db/tables/database.ts";
+import { enqueueOutbox, type NewOutboxEntry } from "../stores/db/tables/outbox.ts";
+import { type DeletedThumbnail, deleteOldThumbnails } from "../stores/db/tables/thumbnails.ts";
 
 /** What {@link makeExpireThumbnails} needs. */
 export interface ExpireThumbnailsParts {

@@ -1,13 +1,13 @@
-import { bodyKey } from "../../shared/object_key.ts";
+import { bodyKey } from "../../shared/tiers/object_key.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 import { within } from "../platform/within.ts";
 import { workOff } from "../platform/work_off.ts";
-import type { Datastore } from "../stores/datastores/datastore.ts";
-import { reapDoomed } from "../stores/db/blobs.ts";
-import type { Database } from "../stores/db/database.ts";
-import { dueRemovals, forgetRemoval, postponeRemoval, type Removal } from "../stores/db/removals.ts";
-import type { EdgeBucket } from "../stores/edge/edge_bucket.ts";
+import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
+import { reapDoomed } from "../stores/db/tables/blobs.ts";
+import type { Database } from "../stores/db/tables/database.ts";
+import { dueRemovals, forgetRemoval, postponeRemoval, type Removal } from "../stores/db/tables/removals.ts";
+import type { Datastore } from "../stores/objects/datastore.ts";
 
 /** What {@link makeReap} needs. Times in milliseconds. */
 export interface ReapParts {

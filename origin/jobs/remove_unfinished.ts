@@ -1,6 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
-import type { Datastore } from "../stores/datastores/datastore.ts";
+import type { Datastore } from "../stores/objects/datastore.ts";
 
 /** What {@link makeRemoveUnfinished} needs. Times in milliseconds. */
 export interface RemoveUnfinishedParts {

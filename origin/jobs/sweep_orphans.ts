@@ -1,11 +1,11 @@
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
-import type { Datastore } from "../stores/datastores/datastore.ts";
-import { type NamedBody, parseObjectName } from "../stores/datastores/object_name.ts";
-import { unknownBodies } from "../stores/db/blobs.ts";
-import type { Database } from "../stores/db/database.ts";
-import { lastGeneration } from "../stores/db/generations.ts";
-import { listedForRemoval } from "../stores/db/removals.ts";
+import { unknownBodies } from "../stores/db/tables/blobs.ts";
+import type { Database } from "../stores/db/tables/database.ts";
+import { lastGeneration } from "../stores/db/tables/generations.ts";
+import { listedForRemoval } from "../stores/db/tables/removals.ts";
+import type { Datastore } from "../stores/objects/datastore.ts";
+import { type NamedBody, parseObjectName } from "../stores/objects/object_name.ts";
 import type { OwnedSince } from "./datastore_marks.ts";
 
 /** What {@link makeSweepOrphans} needs. Times in milliseconds. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
 import { within } from "../platform/within.ts";
-import type { EdgeBucket } from "../stores/edge/edge_bucket.ts";
+import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 
 /** What {@link makeSweepServerKeys} needs. Times in milliseconds. */
 export interface SweepServerKeysParts {

@@ -1,6 +1,6 @@
-import { MatrixError } from "../../shared/matrix_error.ts";
-import { sqlState } from "./db/sql_state.ts";
-import { statusOf } from "./s3/s3_errors.ts";
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { sqlState } from "./db/tables/sql_state.ts";
+import { statusOf } from "./objects/s3/s3_errors.ts";
 
 /**
  * What the machine, the database or a store may fail with that is neither our mistake nor that of whoever asked: the one place

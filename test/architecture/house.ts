@@ -8,27 +8,32 @@ export type House = ReadonlyMap<string, string>;
  * Which rooms a room may import from, beside itself. `origin/app` is `origin/app*.ts`: the composition root. What is not
  * named here is no room.
  */
-const LOW = ["shared", "origin/platform"];
-const MIDDLE = [...LOW, "origin/net", "origin/imaging", "origin/stores", "origin/matrix"];
+const PLATFORM = ["shared", "origin/platform"];
+const STORES = [...PLATFORM, "origin/net", "origin/imaging", "origin/config", "origin/stores"];
+const MATRIX = [...STORES, "origin/matrix"];
+const PUBLISH = [...MATRIX, "origin/publish"];
+const ACCESS = [...PUBLISH, "origin/access"];
+const DOMAINS = [...ACCESS, "origin/domains"];
+const MEDIA = [...DOMAINS, "origin/media"];
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   shared: [],
   edge: ["shared"],
   "origin/platform": ["shared"],
-  "origin/net": LOW,
-  "origin/imaging": LOW,
-  "origin/stores": LOW,
-  "origin/matrix": [...LOW, "origin/net"],
-  "origin/pipelines": MIDDLE,
-  "origin/http": [...MIDDLE, "origin/pipelines"],
-  "origin/jobs": [...MIDDLE, "origin/pipelines"],
-  "origin/cli": [...MIDDLE, "origin/pipelines"],
-  "origin/config": ["shared"],
-  // Beside running the tiers, it holds what `mxcdn <command>` does: the forms of key files are known to `matrix`.
-  "origin/launch": ["shared", "origin/platform", "origin/config", "origin/matrix"],
-  "origin/app": [...MIDDLE, "origin/pipelines", "origin/http", "origin/jobs", "origin/config"],
-  // They hand in the outside world, and so the clock.
-  "origin/main.ts": ["origin/app", "origin/config", "origin/launch", "origin/platform"],
-  "origin/cli.ts": ["origin/main.ts", "origin/cli", "origin/config", "origin/launch", "origin/platform"],
+  "origin/config": PLATFORM,
+  "origin/net": PLATFORM,
+  "origin/imaging": PLATFORM,
+  "origin/stores": PLATFORM,
+  "origin/matrix": [...PLATFORM, "origin/net"],
+  "origin/publish": MATRIX,
+  "origin/access": PUBLISH,
+  "origin/domains": ACCESS,
+  "origin/media": DOMAINS,
+  "origin/jobs": MEDIA,
+  "origin/http": [...MEDIA, "origin/jobs"],
+  "origin/commands": ["shared", "origin/platform", "origin/config", "origin/matrix"],
+  "origin/app": [...MEDIA, "origin/jobs", "origin/http"],
+  "origin/main.ts": ["origin/app", "origin/config", "origin/commands", "origin/platform"],
+  "origin/cli.ts": ["origin/main.ts", "origin/config", "origin/commands", "origin/platform"],
 };
 
 /** The only places that may import a library. A library that is not here has no place yet. */
@@ -46,32 +51,32 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   undici: ["origin/net/"],
   pino: ["origin/platform/log.ts"],
   yaml: ["origin/config/"],
-  commander: ["origin/launch/", "origin/cli", "origin/main.ts"],
-  aws4fetch: ["edge/store.ts"],
-  miniflare: ["origin/launch/worker_runtime.ts", "origin/launch/edge_process.ts"],
-  wrangler: ["origin/launch/"],
-  esbuild: ["origin/launch/worker_bundle.ts"],
-  "smol-toml": ["origin/launch/worker_settings.ts"],
+  commander: ["origin/commands/", "origin/cli", "origin/main.ts"],
+  aws4fetch: ["edge/bucket.ts"],
+  miniflare: ["origin/commands/edge/worker_runtime.ts", "origin/commands/edge/edge_process.ts"],
+  wrangler: ["origin/commands/"],
+  esbuild: ["origin/commands/edge/worker_bundle.ts"],
+  "smol-toml": ["origin/commands/edge/worker_settings.ts"],
 };
 
 /** Scripts that are processes of their own may have a state of their own; so may the Worker's isolate. */
 const OWN_STATE = [
   "edge/main.ts",
-  "origin/launch/edge_keeper.ts",
-  "origin/launch/edge_process.ts",
-  "origin/imaging/decoder_process.ts",
+  "origin/commands/edge/edge_keeper.ts",
+  "origin/commands/edge/edge_process.ts",
+  "origin/imaging/sandbox/decoder_process.ts",
 ];
 /** Finds a program that it runs, and imports nothing. */
-const MAY_RESOLVE = ["origin/launch/wrangler_command.ts"];
+const MAY_RESOLVE = ["origin/commands/edge/wrangler_command.ts"];
 /** The one place that hands a body to a connection. `server.ts` may end the connection of an answer that was begun. */
-const WRITES_ANSWERS = ["origin/http/write.ts"];
+const WRITES_ANSWERS = ["origin/http/reply/write.ts"];
 /** Node's streams are made of web streams only here, where a library takes no other, with an owner from the first moment. */
 const MAKES_NODE_STREAMS = [
-  "origin/stores/datastores/s3.ts",
-  "origin/stores/edge/edge_bucket.ts",
-  "origin/stores/s3/put_object.ts",
+  "origin/stores/objects/s3.ts",
+  "origin/stores/bucket/edge_bucket.ts",
+  "origin/stores/objects/s3/put_object.ts",
 ];
-const MAY_READ_ENVIRONMENT = ["origin/main.ts", "origin/cli.ts", "origin/launch/"];
+const MAY_READ_ENVIRONMENT = ["origin/main.ts", "origin/cli.ts", "origin/commands/"];
 const TOP_ROOMS = new Set(["shared", "edge", "origin", "migrations", "test"]);
 
 /** Says what breaks the plan of the house; nothing where it is kept. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { HOP_PATHS } from "../../shared/hop_paths.ts";
-import { descriptorKey } from "../../shared/object_key.ts";
+import { HOP_PATHS } from "../../shared/tiers/hop_paths.ts";
+import { descriptorKey } from "../../shared/tiers/object_key.ts";
 import { PLAIN_POLICY } from "../support/plain_policy.ts";
 import { ask } from "./ask.ts";
 import { openStage, SERVER, type Stage, TOKEN, v1, v3 } from "./stage.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { answerMedia } from "../../shared/media_answer.ts";
+import { answerMedia } from "../../shared/http/media_answer.ts";
 import { ask } from "./ask.ts";
 import { openStage, SERVER, type Stage, TOKEN, v1 } from "./stage.ts";
 
@@ -12,7 +12,7 @@ after(() => stage.close());
 
 const BYTES = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 251));
 
-/** What `shared/media_answer` says, which the origin sends too. */
+/** What `shared/http/media_answer` says, which the origin sends too. */
 function promised(descriptor: { type: string; size: number; sha256: string; created: number }, range?: string) {
   const header = (name: string) => (name === "range" ? range : undefined);
   const { type, size, sha256, created } = descriptor;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import { after, before, test } from "node:test";
-import { descriptorKey } from "../../shared/object_key.ts";
+import { descriptorKey } from "../../shared/tiers/object_key.ts";
 import { until } from "../support/until.ts";
 import { untilEdgeForgets, untilRevoked } from "../support/until_revoked.ts";
 import { ask } from "./ask.ts";

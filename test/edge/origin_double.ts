@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { BODY_END_HEADER, bodyEndBytes, takeBodyEnd } from "../../shared/body_end.ts";
-import { HOP_PATHS } from "../../shared/hop_paths.ts";
-import { type Hop, verifyHop } from "../../shared/hop_signature.ts";
-import type { ServedDomain } from "../../shared/served_domain.ts";
-import type { LiveVerdict, VerdictScope } from "../../shared/verdict.ts";
+import { BODY_END_HEADER, bodyEndBytes, takeBodyEnd } from "../../shared/http/body_end.ts";
+import { HOP_PATHS } from "../../shared/tiers/hop_paths.ts";
+import { type Hop, verifyHop } from "../../shared/tiers/hop_signature.ts";
+import type { ServedDomain } from "../../shared/tiers/served_domain.ts";
+import type { LiveVerdict, VerdictScope } from "../../shared/tiers/verdict.ts";
 import { PLAIN_POLICY } from "../support/plain_policy.ts";
 
 /** One request as it reached the origin. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { HOP_PATHS } from "../../shared/hop_paths.ts";
-import { MAX_TARGET_LENGTH } from "../../shared/request_line.ts";
+import { MAX_TARGET_LENGTH } from "../../shared/http/request_line.ts";
+import { HOP_PATHS } from "../../shared/tiers/hop_paths.ts";
 import { ask } from "./ask.ts";
 import { openStage, type Stage, TOKEN, v1 } from "./stage.ts";
 

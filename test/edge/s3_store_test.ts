@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
-import { descriptorKey, thumbnailKey } from "../../shared/object_key.ts";
+import { descriptorKey, thumbnailKey } from "../../shared/tiers/object_key.ts";
 import { type RunningEdge, startEdge } from "../support/edge.ts";
 import { ask } from "./ask.ts";
 import { HOP_SECRET, type OriginDouble, startOriginDouble } from "./origin_double.ts";

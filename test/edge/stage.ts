@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import type { LiveDescriptor } from "../../shared/descriptor.ts";
-import { bodyKey, descriptorKey, thumbnailKey } from "../../shared/object_key.ts";
-import type { ThumbnailSpec } from "../../shared/thumbnail_size.ts";
+import type { ThumbnailSpec } from "../../shared/matrix/thumbnail_size.ts";
+import type { LiveDescriptor } from "../../shared/tiers/descriptor.ts";
+import { bodyKey, descriptorKey, thumbnailKey } from "../../shared/tiers/object_key.ts";
 import { type EdgeOptions, type RunningEdge, startEdge } from "../support/edge.ts";
 import { HOP_SECRET, type OriginDouble, startOriginDouble } from "./origin_double.ts";
 

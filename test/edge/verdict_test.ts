@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { verdictKey } from "../../shared/object_key.ts";
-import { VERDICT_MEMORY_MS } from "../../shared/verdict.ts";
+import { verdictKey } from "../../shared/tiers/object_key.ts";
+import { VERDICT_MEMORY_MS } from "../../shared/tiers/verdict.ts";
 import { untilRevoked } from "../support/until_revoked.ts";
 import { ask } from "./ask.ts";
 import { liveVerdict } from "./origin_double.ts";

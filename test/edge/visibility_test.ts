@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { descriptorKey } from "../../shared/object_key.ts";
+import { descriptorKey } from "../../shared/tiers/object_key.ts";
 import { ask } from "./ask.ts";
 import { openStage, SERVER, type Stage, TOKEN, v1, v3 } from "./stage.ts";
 

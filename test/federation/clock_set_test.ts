@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { takeFetch } from "../../origin/stores/db/remote_fetches.ts";
+import { takeFetch } from "../../origin/stores/db/tables/remote_fetches.ts";
 import { setBy } from "../support/clocks.ts";
 import { databaseKinds, openTestDatabase } from "../support/database.ts";
 import { openStage, until } from "./stage.ts";

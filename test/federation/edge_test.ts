@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
-import type { LiveDescriptor } from "../../shared/descriptor.ts";
-import { domainKey, signingKeyKey } from "../../shared/object_key.ts";
-import { importSeed } from "../../shared/sign_json.ts";
-import { signRequest } from "../../shared/x_matrix.ts";
+import { importSeed } from "../../shared/matrix/sign_json.ts";
+import { signRequest } from "../../shared/matrix/x_matrix.ts";
+import type { LiveDescriptor } from "../../shared/tiers/descriptor.ts";
+import { domainKey, signingKeyKey } from "../../shared/tiers/object_key.ts";
 import { openStage, SERVER, type Stage } from "../edge/stage.ts";
 import { ask, jsonOf } from "../support/http.ts";
 import { PLAIN_POLICY } from "../support/plain_policy.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createConnection } from "node:net";
 import { before, describe, test } from "node:test";
-import { MultipartReader } from "../../shared/multipart_reader.ts";
+import { MultipartReader } from "../../origin/matrix/media/multipart_reader.ts";
 import { startStack, type TestStack } from "../support/app.ts";
 import { ask, type Heard, jsonOf, upload } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
@@ -322,7 +322,7 @@ describe("a request is accepted", () => {
 
   test("#189 #190 #191 #192 in every way that the grammar allows to write the header", async () => {
     const path = `${V1}/download/${ids.photo}`;
-    const { parseXMatrix } = await import("../../shared/x_matrix.ts");
+    const { parseXMatrix } = await import("../../shared/matrix/x_matrix.ts");
     const { origin, destination, key, sig } = parseXMatrix(await remote.sign(SERVER, path)) ?? {};
     for (const authorization of [
       `x-matrix   SIG="${sig}",KEY=${key}\t,\torigin="${origin}",foo="a,b=c",Destination=${destination}`,

@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Miniflare } from "miniflare";
+import { bundleWorker } from "../../origin/commands/edge/worker_bundle.ts";
+import { startRuntime } from "../../origin/commands/edge/worker_runtime.ts";
+import { readWorkerSettings } from "../../origin/commands/edge/worker_settings.ts";
 import { LOCAL_S3_PATH } from "../../origin/config/local_bucket.ts";
-import { bundleWorker } from "../../origin/launch/worker_bundle.ts";
-import { startRuntime } from "../../origin/launch/worker_runtime.ts";
-import { readWorkerSettings } from "../../origin/launch/worker_settings.ts";
 import { until } from "./until.ts";
 
 /** What an edge under test is told. */

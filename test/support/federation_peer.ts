@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type FederationFetch, makeFederationFetch } from "../../origin/matrix/federation_request.ts";
-import { HostCircuits } from "../../origin/matrix/host_circuits.ts";
-import { makeResolveServer } from "../../origin/matrix/resolve.ts";
+import { type FederationFetch, makeFederationFetch } from "../../origin/matrix/federation/federation_request.ts";
+import { HostCircuits } from "../../origin/matrix/federation/host_circuits.ts";
+import { makeResolveServer } from "../../origin/matrix/federation/resolve.ts";
 import type { SrvRecord } from "../../origin/net/dns.ts";
 import type { AddressGuard } from "../../origin/net/ip_ranges.ts";
 import { makeSafeFetch, type SafeFetch } from "../../origin/net/safe_fetch.ts";

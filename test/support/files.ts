@@ -1,6 +1,6 @@
 import { readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { MARKS } from "../../origin/stores/datastores/datastore_mark.ts";
+import { MARKS } from "../../origin/stores/objects/datastore_mark.ts";
 
 /** Every file below a folder, by its path, but for the marks of databases. A folder that is not there has none. */
 export async function listFiles(folder: string): Promise<string[]> {

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { count, text } from "../fields.ts";
-import { postgresUrl } from "../postgres_url.ts";
+import { postgresUrl } from "../postgres/postgres_url.ts";
 
 /** `database`: where the truth lies. */
 export const databaseSchema = z

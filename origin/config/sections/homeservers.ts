@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { isServerName } from "../../../shared/server_name.ts";
+import { isServerName } from "../../../shared/matrix/server_name.ts";
 import { choice, count, isHttpUrl, text } from "../fields.ts";
 
 const CS_API_ERROR = "is needed: the address of the homeserver's client API, such as http://synapse:8008";

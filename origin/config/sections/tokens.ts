@@ -1,7 +1,7 @@
 import * as z from "zod";
-import { isToken, MAX_TOKEN_LENGTH } from "../../../shared/access_token.ts";
+import { isToken, MAX_TOKEN_LENGTH } from "../../../shared/matrix/access_token.ts";
+import { pattern } from "../checks/pattern.ts";
 import { count, flag, needed, text } from "../fields.ts";
-import { pattern } from "../pattern.ts";
 
 /** What is said of a token of the configuration that no client could bring. */
 export const TOKEN_FORM = `must be 1 to ${MAX_TOKEN_LENGTH} printable ASCII characters without spaces: no other token is accepted from a client`;

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { descendants } from "../../launch/spawn_cli.ts";
+import { descendants } from "../../operations/launch/spawn_cli.ts";
 import { freePort } from "../../support/free_port.ts";
 import { startHomeserver } from "../../support/homeserver.ts";
 import { until } from "../../support/until.ts";

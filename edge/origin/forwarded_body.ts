@@ -1,0 +1,33 @@
+import { BODY_END_HEADER, bodyEndBytes } from "../../shared/http/body_end.ts";
+
+/** A body on its way to the origin, and what must be told of it. */
+export interface ForwardedBody {
+  readonly body: ReadableStream | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The client's body, which a GET or HEAD cannot have on the way to the origin (`fetch` refuses it). */
+export function forwardedBody({ method, body }: Request): Request["body"] {
+  return method === "GET" || method === "HEAD" ? null : body;
+}
+
+/**
+ * The client's body with the proof that it is whole (`shared/http/body_end`): one with a length proves it by that. `word` must be
+ * one that the client cannot know.
+ */
+export function provenBody(request: Request, word: string): ForwardedBody {
+  const body = forwardedBody(request);
+  if (body === null || request.headers.has("content-length")) return { body, headers: {} };
+  // The runtime's own kind of stream: what passes through it is touched by no JavaScript.
+  const { readable, writable } = new IdentityTransformStream();
+  // Where it fails there is no word at the end, which the origin takes for what it is.
+  void sendWhole(body, writable, word).catch(() => undefined);
+  return { body: readable, headers: { [BODY_END_HEADER]: word } };
+}
+
+async function sendWhole(body: ReadableStream, writable: WritableStream, word: string): Promise<void> {
+  await body.pipeTo(writable, { preventClose: true });
+  const writer = writable.getWriter();
+  await writer.write(bodyEndBytes(word));
+  await writer.close();
+}

@@ -1,0 +1,54 @@
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { parseServerName } from "../../shared/matrix/server_name.ts";
+
+/** Homeservers by the host they are asked by: see {@link byHost}. */
+export type ByHost<D> = ReadonlyMap<string, D> & { readonly keyedByHost: true };
+
+/**
+ * Makes {@link selectDomain} able to find homeservers. A server name is an identifier and keeps its case, but a host has none:
+ * clients and proxies write it in small letters, whatever the configuration has. Of two names that differ in case alone, which no
+ * configuration has, the last is found.
+ */
+export function byHost<D>(domains: ReadonlyMap<string, D>): ByHost<D> {
+  const index = new Map([...domains].map(([name, domain]) => [name.toLowerCase(), domain]));
+  return Object.assign(index, { keyedByHost: true } as const);
+}
+
+/**
+ * Finds the homeserver that a request is meant for by the host it was sent to.
+ *
+ * - The only homeserver of a configuration is meant whatever the host says: there is nothing to choose.
+ * - Of several, the one whose server name is the host, whatever the case; failing that, the one whose server name is the host
+ *   without its port.
+ *
+ * Errors: 404 `M_UNRECOGNIZED` that names the host received and how to mend it. It is never a token error.
+ */
+export function selectDomain<D>(domains: ByHost<D>, host: string | undefined): D {
+  const only = domains.size === 1 ? domains.values().next().value : undefined;
+  if (only !== undefined) return only;
+  const asked = host?.trim() ?? "";
+  const name = withoutRoot(asked).toLowerCase();
+  const found = domains.get(name) ?? domains.get(withoutPort(name));
+  if (found !== undefined) return found;
+  throw new MatrixError("M_UNRECOGNIZED", mend(asked), { status: 404, mrErrcode: "M_UNKNOWN_HOST" });
+}
+
+/** `example.org.` is `example.org`, said in full (RFC 1034, section 3.1). */
+function withoutRoot(host: string): string {
+  return host.replace(/(?<=[^.])\.(?=:\d+$|$)/, "");
+}
+
+function withoutPort(host: string): string {
+  const name = parseServerName(host);
+  if (!name) return host;
+  return name.kind === "ipv6" ? `[${name.host}]` : name.host;
+}
+
+function mend(asked: string): string {
+  const shown = parseServerName(asked) ? `"${asked.slice(0, 255)}"` : "no valid host";
+  return (
+    `This media repository serves no homeserver by the host it was asked for (${shown}). ` +
+    "The reverse proxy must send the server name of the homeserver as Host or X-Forwarded-Host, and " +
+    "`homeservers` of the configuration must list it"
+  );
+}

@@ -1,0 +1,67 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { contentDisposition } from "../../../../shared/http/disposition.ts";
+import { COMMON_HEADERS } from "../../../../shared/http/respond.ts";
+import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
+import type { Tenant } from "../../../domains/tenant.ts";
+import { drawIdenticon } from "../../../imaging/identicon.ts";
+import { writeBytes } from "../../reply/write.ts";
+import { queryOf } from "../../request/request_context.ts";
+import type { Route } from "../../server.ts";
+
+/** What the identicon route needs. */
+export interface IdenticonRouteParts {
+  readonly tenantOf: (request: FastifyRequest) => Tenant;
+}
+
+const VERSIONS = ["r0", "v1", "v3", "unstable", "unstable/io.t2bot.media"];
+const SIDES = { usual: 96, min: 96, max: 512 };
+const TYPE = "image/png";
+/** Seven days: the picture of a seed never changes. */
+const MAX_AGE_S = 604_800;
+
+/**
+ * `GET /_matrix/media/r0/identicon/{seed}` (MMR): a picture made of a text, the same for everybody. The seed is what follows
+ * `identicon/`, slashes within it included, percent-decoded once and without the slash before it (as in MMR 1.2 and its
+ * documentation; MMR 1.3 let that slash slip in). `width` and `height` are pixels; one alone sets both.
+ */
+export function identiconRoutes(parts: IdenticonRouteParts): Route[] {
+  return VERSIONS.map((version) => ({
+    action: "identicon",
+    methods: ["GET"],
+    path: `/_matrix/media/${version}/identicon/*`,
+    handle: (request, reply) => answer(request, reply),
+  }));
+
+  async function answer(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    if (!parts.tenantOf(request).identicons) throw new MatrixError("M_NOT_FOUND", "Identicons are switched off");
+    const query = queryOf(request);
+    const width = sideOf(query, "width") ?? sideOf(query, "height") ?? SIDES.usual;
+    const height = sideOf(query, "height") ?? width;
+    const png = drawIdenticon(seedOf(request), { width, height });
+    const headers = {
+      ...COMMON_HEADERS,
+      "content-type": TYPE,
+      "content-disposition": contentDisposition(TYPE, "identicon.png"),
+      "cache-control": `public, max-age=${MAX_AGE_S}`,
+    };
+    writeBytes(reply, 200, headers, png);
+  }
+}
+
+/** The router is kept from decoding (see `server.ts`): the seed is decoded here, once. */
+function seedOf(request: FastifyRequest): string {
+  const { "*": rest = "" } = request.params as { "*"?: string };
+  try {
+    return decodeURIComponent(rest);
+  } catch (cause) {
+    throw new MatrixError("M_INVALID_PARAM", "Malformed percent-encoding in the path", { cause });
+  }
+}
+
+/** Pixels, brought within what is drawn. Errors: 400 `M_INVALID_PARAM` for what is no whole number. */
+function sideOf(query: URLSearchParams, name: "width" | "height"): number | undefined {
+  const text = query.get(name);
+  if (!text) return undefined;
+  if (!/^-?[0-9]+$/.test(text)) throw new MatrixError("M_INVALID_PARAM", `${name} must be a whole number of pixels`);
+  return Math.min(Math.max(Number(text), SIDES.min), SIDES.max);
+}

@@ -1,0 +1,26 @@
+import type { Counted } from "../../access/limits/subject.ts";
+import type { Domain } from "../../domains/domain.ts";
+import type { Media } from "../../stores/db/tables/media.ts";
+
+/** On whose behalf a media is fetched. */
+export interface PullOrder {
+  readonly asking: Domain;
+  readonly who: Counted;
+  /** How long the other server may wait for media that is not uploaded yet. */
+  readonly waitMs: number;
+  /** Also from a server of `federation.ignoredHosts`. */
+  readonly evenIfIgnored: boolean;
+  /** Recorded media whose object is gone: only its bytes are wanted. */
+  readonly lost?: Media | undefined;
+}
+
+/** What says nothing of the media: somebody's budget was used up, or his turn did not come. */
+const PERSONAL: ReadonlySet<number> = new Set([429, 503]);
+
+/**
+ * Whether the failure of a fetch is that of everybody who waited for it: not where another of our servers asked, which may be
+ * let in less, nor where somebody else has had his share.
+ */
+export function concerns(failure: { readonly asking: string; readonly status: number }, order: PullOrder): boolean {
+  return failure.asking === order.asking.serverName && !PERSONAL.has(failure.status);
+}

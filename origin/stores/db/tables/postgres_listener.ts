@@ -1,0 +1,155 @@
+import type pg from "pg";
+import { pause } from "../../../platform/clock.ts";
+import type { Hearer } from "./database.ts";
+import { sqlState } from "./sql_state.ts";
+
+/** How a {@link PostgresListener} finds out that its connection is gone, in milliseconds. */
+export interface ListenerPatience {
+  /** How often it asks whether anybody is still there: a connection that was cut off in silence looks like one without news. */
+  readonly heartbeatMs: number;
+  /** How long the server may let it wait for an answer. */
+  readonly silenceMs: number;
+}
+
+const PATIENCE: ListenerPatience = { heartbeatMs: 30_000, silenceMs: 10_000 };
+const FIRST_RETRY_MS = 250;
+const LONGEST_RETRY_MS = 5_000;
+const FAREWELL_MS = 1_000;
+
+/**
+ * Hears notifications on one connection of its own, however many channels are asked for, and connects again when it breaks.
+ * What is sent meanwhile is lost; once everything is heard again, all who hear are told so.
+ */
+export class PostgresListener {
+  readonly #connect: () => pg.Client;
+  readonly #patience: ListenerPatience;
+  readonly #channels = new Map<string, Set<Hearer>>();
+  #client: Promise<pg.Client> | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #retry: NodeJS.Timeout | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+  /** Since a connection was lost, and until everything is heard again. */
+  #hasGap = false;
+  #closed = false;
+
+  /** `connect` makes a client that is not connected yet. */
+  constructor(connect: () => pg.Client, patience: ListenerPatience = PATIENCE) {
+    this.#connect = connect;
+    this.#patience = patience;
+  }
+
+  /** Hears `channel` until the returned function is called. Throws when there is no connection to begin with. */
+  async listen(channel: string, hearer: Hearer): Promise<() => Promise<void>> {
+    const hearers = this.#channels.get(channel) ?? new Set<Hearer>();
+    this.#channels.set(channel, hearers.add(hearer));
+    try {
+      await this.#send(`LISTEN ${quoted(channel)}`);
+    } catch (error) {
+      this.#forget(channel, hearer);
+      throw error;
+    }
+    return async () => {
+      if (!this.#forget(channel, hearer) || this.#client === undefined) return;
+      await this.#send(`UNLISTEN ${quoted(channel)}`).catch(ignore);
+    };
+  }
+
+  /** Hears nothing any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    clearTimeout(this.#heartbeat);
+    this.#channels.clear();
+    const client = await this.#client?.catch(ignore);
+    // A server that is cut off would never say goodbye.
+    if (client) await Promise.race([client.end(), pause(FAREWELL_MS)]);
+  }
+
+  /** Whether nobody hears the channel any more. */
+  #forget(channel: string, hearer: Hearer): boolean {
+    const hearers = this.#channels.get(channel);
+    hearers?.delete(hearer);
+    return hearers?.size === 0 && this.#channels.delete(channel);
+  }
+
+  /** One statement after the other: the client takes no second one while it is busy. */
+  #send(statement: string): Promise<unknown> {
+    const sent = this.#turn.then(async () => this.#ask(await this.#connection(), statement));
+    this.#turn = sent.catch(ignore);
+    return sent;
+  }
+
+  /** A connection that does not answer in time is given up. */
+  async #ask(client: pg.Client, statement: string): Promise<void> {
+    const bounded = { text: statement, query_timeout: this.#patience.silenceMs };
+    try {
+      await client.query(bounded);
+    } catch (error) {
+      if (sqlState(error) === undefined) void client.end();
+      throw error;
+    }
+  }
+
+  #connection(): Promise<pg.Client> {
+    this.#client ??= this.#open().catch((error) => {
+      this.#client = undefined;
+      throw error;
+    });
+    return this.#client;
+  }
+
+  async #open(): Promise<pg.Client> {
+    const client = this.#connect();
+    client.on("notification", ({ channel, payload }) => {
+      for (const hearer of this.#channels.get(channel) ?? []) hearer.onPayload(payload ?? "");
+    });
+    client.on("error", ignore);
+    try {
+      await client.connect();
+      for (const channel of this.#channels.keys()) await this.#ask(client, `LISTEN ${quoted(channel)}`);
+    } catch (error) {
+      void client.end();
+      throw error;
+    }
+    client.once("end", () => this.#lose());
+    this.#beat();
+    if (this.#hasGap) this.#tellOfGap();
+    return client;
+  }
+
+  #beat(): void {
+    clearTimeout(this.#heartbeat);
+    if (this.#closed) return;
+    this.#heartbeat = setTimeout(async () => {
+      await this.#send("SELECT 1").catch(ignore);
+      this.#beat();
+    }, this.#patience.heartbeatMs).unref();
+  }
+
+  #lose(): void {
+    this.#client = undefined;
+    this.#hasGap = true;
+    clearTimeout(this.#heartbeat);
+    this.#reopen(FIRST_RETRY_MS);
+  }
+
+  #reopen(waitMs: number): void {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => {
+      if (this.#closed || this.#channels.size === 0) return;
+      this.#connection().catch(() => this.#reopen(Math.min(waitMs * 2, LONGEST_RETRY_MS)));
+    }, waitMs).unref();
+  }
+
+  #tellOfGap(): void {
+    this.#hasGap = false;
+    for (const hearers of this.#channels.values()) for (const hearer of hearers) hearer.onGap();
+  }
+}
+
+/** A channel name as Postgres takes it literally: unquoted it would be folded to lower case. */
+export function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+function ignore(): void {}

@@ -1,0 +1,238 @@
+import { randomUUID } from "node:crypto";
+import { constants } from "node:fs";
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  opendir,
+  readdir,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import type { ByteSlice } from "../../../shared/http/byte_range.ts";
+import type { Datastore, KnownObject, ListedObject, StagedBody } from "./datastore.ts";
+import { IDENTITY_TEXT, identityName } from "./datastore_identity.ts";
+import { type DatastoreMark, MARKS, markName, markText, parseMark } from "./datastore_mark.ts";
+import { DurableFolders, flush } from "./durable_folders.ts";
+import { fileStream } from "./file_stream.ts";
+import { objectName } from "./object_name.ts";
+import { cannotRead, cannotStore, telling } from "./store_trouble.ts";
+
+/**
+ * A folder of two characters, then the rest of the name: 256 folders, whose names are soon on the disk for good, so that an upload
+ * flushes one. Two such folders are matrix-media-repo's layout, which stays readable.
+ */
+const LOCATION = /^[A-Za-z0-9_-]{2}\/([A-Za-z0-9_-]{2}\/)?[A-Za-z0-9_-]{3,200}$/;
+const FOLDER = /^[A-Za-z0-9_-]{2}$/;
+const STAGING = ".staging";
+
+/** A folder as a datastore. The folder is made when the first object is put. */
+export function makeFileDatastore(options: { readonly id: string; readonly folder: string }): Datastore {
+  return new FileDatastore(options);
+}
+
+class FileDatastore implements Datastore {
+  readonly id: string;
+  readonly kind = "file";
+  readonly stagingFolder: string;
+  readonly #folder: string;
+  readonly #folders: DurableFolders;
+
+  constructor(options: { readonly id: string; readonly folder: string }) {
+    this.id = options.id;
+    this.#folder = resolve(options.folder);
+    this.stagingFolder = join(this.#folder, STAGING);
+    this.#folders = new DurableFolders(this.#folder);
+  }
+
+  locationFor(sha256: string, generation: number): string {
+    const name = objectName(sha256, generation);
+    return `${name.slice(0, 2)}/${name.slice(2)}`;
+  }
+
+  async put(location: string, body: StagedBody, signal: AbortSignal): Promise<void> {
+    const path = this.localPath(location);
+    await telling(cannotStore, signal, async () => {
+      await this.#place(body, path).catch(async (error: NodeJS.ErrnoException) => {
+        if (error.code !== "ENOENT") throw error;
+        // Somebody has removed the folder since.
+        this.#folders.forget(dirname(path));
+        await this.#place(body, path);
+      });
+      await this.#folders.flush(dirname(path));
+    });
+  }
+
+  async has({ location, size }: KnownObject, signal: AbortSignal): Promise<boolean> {
+    const path = this.localPath(location);
+    return await telling(cannotRead, signal, async () => {
+      const found = await stat(path).catch(undefinedIfAbsent);
+      return found?.isFile() === true && found.size === size;
+    });
+  }
+
+  async open(
+    { location, size }: KnownObject,
+    slice: ByteSlice | undefined,
+    signal: AbortSignal,
+  ): Promise<ReadableStream<Uint8Array> | undefined> {
+    const path = this.localPath(location);
+    const handle = await telling(cannotRead, signal, () => openWhole(path, size));
+    return handle && fileStream(handle, slice ?? { offset: 0, length: size }, signal);
+  }
+
+  async remove(location: string): Promise<void> {
+    await rm(this.localPath(location), { force: true });
+  }
+
+  async *list(): AsyncGenerator<ListedObject> {
+    for await (const first of entries(this.#folder)) {
+      if (!FOLDER.test(first)) continue;
+      for await (const second of entries(join(this.#folder, first))) {
+        if (!FOLDER.test(second)) yield* this.#describe(`${first}/${second}`);
+        else
+          for await (const rest of entries(join(this.#folder, first, second)))
+            yield* this.#describe(`${first}/${second}/${rest}`);
+      }
+    }
+  }
+
+  async mark(databaseId: string): Promise<void> {
+    await this.#leave(markName(databaseId), markText(databaseId));
+  }
+
+  async marks(): Promise<DatastoreMark[]> {
+    const names = await readdir(join(this.#folder, MARKS)).catch(undefinedIfAbsent);
+    const found = (names ?? []).map(async (name) => {
+      const about = await stat(join(this.#folder, MARKS, name)).catch(undefinedIfAbsent);
+      return about && parseMark(`${MARKS}${name}`, about.mtimeMs);
+    });
+    return (await Promise.all(found)).flatMap((mark) => mark ?? []);
+  }
+
+  async sign(identity: string): Promise<void> {
+    await this.#leave(identityName(identity), IDENTITY_TEXT);
+  }
+
+  async isSigned(identity: string): Promise<boolean> {
+    return (await stat(join(this.#folder, identityName(identity))).catch(undefinedIfAbsent)) !== undefined;
+  }
+
+  /** Throws when `location` is not of the grammar, so that none leads out of the folder. */
+  localPath(location: string): string {
+    if (!LOCATION.test(location)) throw new Error(`Cannot find "${location}" in datastore ${this.id}: not a location`);
+    return join(this.#folder, location);
+  }
+
+  async close(): Promise<void> {}
+
+  /** Leaves a small file for good. */
+  async #leave(name: string, text: string): Promise<void> {
+    const path = join(this.#folder, name);
+    // Rare, and perhaps at another place than before.
+    this.#folders.forget(dirname(path));
+    await this.#folders.make(dirname(path));
+    await writeFile(path, text, { flag: "wx", flush: true }).catch(unlessPresent);
+    await this.#folders.flush(dirname(path));
+  }
+
+  async #place(body: StagedBody, path: string): Promise<void> {
+    await this.#folders.make(dirname(path));
+    if ("bytes" in body) return await this.#write(path, body.bytes);
+    await flush(body.path);
+    if (!(await linked(body.path, path))) await this.#copy(body.path, path);
+  }
+
+  /** No row names the place yet, so nobody reads it before it is whole. One that was put there before is written anew, aside. */
+  async #write(path: string, bytes: Uint8Array): Promise<void> {
+    const written = await writeFlushed(path, bytes).catch(unlessPresent);
+    if (!written) await this.#aside(path, (aside) => writeFlushed(aside, bytes));
+  }
+
+  /** Nothing, where it is not an object. */
+  async *#describe(location: string): AsyncGenerator<ListedObject> {
+    if (!LOCATION.test(location)) return;
+    const found = await stat(join(this.#folder, location)).catch(undefinedIfAbsent);
+    if (found?.isFile()) yield { location, size: found.size, modifiedMs: Math.floor(found.mtimeMs) };
+  }
+
+  /** For a staged file on another filesystem. */
+  async #copy(from: string, to: string): Promise<void> {
+    await this.#aside(to, async (aside) => {
+      await copyFile(from, aside, constants.COPYFILE_FICLONE);
+      await flush(aside);
+    });
+  }
+
+  /** Written beside its place and then renamed, so that the object appears whole or not at all. */
+  async #aside(to: string, write: (path: string) => Promise<unknown>): Promise<void> {
+    const aside = join(this.stagingFolder, `${randomUUID()}.copy`);
+    await mkdir(this.stagingFolder, { recursive: true });
+    try {
+      await write(aside);
+      await rename(aside, to);
+    } finally {
+      await rm(aside, { force: true });
+    }
+  }
+}
+
+/** Opens a file of this size; `undefined` where there is none. */
+async function openWhole(path: string, size: number): Promise<FileHandle | undefined> {
+  const handle = await open(path, "r").catch(undefinedIfAbsent);
+  const found = await handle?.stat().catch(async (error) => {
+    await handle.close();
+    throw error;
+  });
+  if (found?.size === size) return handle;
+  await handle?.close();
+  return undefined;
+}
+
+/** Gives the staged file a second name, where the filesystem can and the name is free. */
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Writes a new file and brings its bytes to the disk; true, for whoever asks whether it was. Of one that cannot be written whole (the
+ * disk is full, say) nothing is left.
+ */
+async function writeFlushed(path: string, bytes: Uint8Array): Promise<true> {
+  const file = await open(path, "wx");
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+  return true;
+}
+
+async function* entries(folder: string): AsyncGenerator<string> {
+  const found = await opendir(folder).catch(undefinedIfAbsent);
+  if (!found) return;
+  for await (const entry of found) yield entry.name;
+}
+
+function undefinedIfAbsent(error: NodeJS.ErrnoException): undefined {
+  if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+  throw error;
+}
+
+function unlessPresent(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EEXIST") throw error;
+}

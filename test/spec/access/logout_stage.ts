@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { startOrigin, type TestOrigin } from "../../support/app.ts";
+import { newDatabase } from "../../support/database.ts";
+import { startEdge } from "../../support/edge.ts";
+import { type FakeHomeserver, startHomeserver } from "../../support/homeserver.ts";
+import { ask, type Heard, upload } from "../../support/http.ts";
+import type { Lifetime } from "../../support/lifetime.ts";
+import { untilRevoked } from "../../support/until_revoked.ts";
+import { layWire, type Wire } from "../../support/wire.ts";
+
+/** A user with two devices, whom both tiers know. */
+export interface Devices {
+  readonly phone: string;
+  readonly laptop: string;
+}
+
+/** Both tiers, with the bucket and, on Postgres, the database behind wires that can be cut. */
+export interface LogoutStage {
+  readonly origin: TestOrigin;
+  readonly homeserver: FakeHomeserver;
+  readonly bucketWire: Wire;
+  readonly databaseWire: Wire | undefined;
+  readonly tiers: Readonly<Record<"origin" | "edge", string>>;
+  /** Keys of the verdicts in the edge's bucket that are no tombstones. */
+  liveVerdicts(): Promise<string[]>;
+  /** Makes a user whose devices are remembered at both tiers. */
+  meet(name: string): Promise<Devices>;
+  /** Asks for media with this token. */
+  get(tier: "origin" | "edge", token: string): Promise<Heard>;
+  logout(tier: "origin" | "edge", token: string, all?: "all"): Promise<Heard>;
+  /** Waits until both tiers refuse these tokens: at the edge, within two seconds of this call. */
+  assertOut(...tokens: string[]): Promise<void>;
+}
+
+/** Starts the stage: with a `postgres` of its own, or on PGlite. The homeserver is waited for `patienceS` seconds. */
+export async function setLogoutStage(
+  lifetime: Lifetime,
+  { postgres = false, patienceS = 30 } = {},
+): Promise<LogoutStage> {
+  const homeserver = await startHomeserver({ uploader: { user_id: "@uploader:example.org", device_id: "D" } });
+  lifetime.after(() => homeserver.close());
+  const hopSecret = "a-secret-for-tests-that-is-long-enough-0123456789";
+  const edge = await startEdge({ hopSecret });
+  lifetime.after(() => edge.dispose());
+  const bucketWire = await layWire(lifetime, edge.s3.endpoint);
+  const database = postgres ? await newDatabase(4) : undefined;
+  if (database) lifetime.after(() => database.drop());
+  const databaseWire = database && (await layWire(lifetime, database.url));
+  const { bucket, accessKeyId, secretAccessKey } = edge.s3;
+  const origin = await startOrigin(lifetime, {
+    homeservers: { "example.org": homeserver.url },
+    postgres: databaseWire?.url,
+    yaml: `
+timeouts: { clientServerTimeoutSeconds: ${patienceS} }
+edge:
+  enabled: true
+  hopSecret: ${hopSecret}
+  bucket: { endpoint: "${bucketWire.url}", bucketName: "${bucket}", accessKeyId: "${accessKeyId}", accessSecret: "${secretAccessKey}" }
+`,
+  });
+  await edge.tellOrigin(origin.url);
+  const tiers = { origin: origin.url, edge: edge.url };
+  const path = `/_matrix/client/v1/media/download/${await upload(origin.url, "uploader", "words ".repeat(50))}`;
+  const get: LogoutStage["get"] = (tier, token) => ask(tiers[tier], path, { token });
+
+  return {
+    ...{ origin, homeserver, bucketWire, databaseWire, tiers, get },
+    async liveVerdicts() {
+      const { objects } = await edge.bucket.list({ prefix: "a/" });
+      const texts = await Promise.all(
+        objects.map(async ({ key }) => ({ key, text: (await (await edge.bucket.get(key))?.text()) ?? "" })),
+      );
+      return texts.filter(({ text }) => !text.includes('"gone"')).map(({ key }) => key);
+    },
+    async meet(name) {
+      const devices = { phone: `${name}_phone`, laptop: `${name}_laptop` };
+      for (const token of Object.values(devices)) {
+        homeserver.accounts.set(token, { user_id: `@${name}:example.org`, device_id: token });
+        for (const tier of ["origin", "edge", "edge"] as const) assert.equal((await get(tier, token)).status, 200);
+        assert.match((await get("edge", token)).headers["cache-status"] ?? "", /hit/);
+      }
+      return devices;
+    },
+    get,
+    logout: (tier, token, all) =>
+      ask(tiers[tier], `/_matrix/client/v3/logout${all ? "/all" : ""}`, { method: "POST", token, body: "{}" }),
+    async assertOut(...tokens) {
+      for (const token of tokens) {
+        assert.equal((await untilRevoked(() => get("edge", token))).status, 401, token);
+        assert.equal((await get("origin", token)).status, 401, token);
+      }
+    },
+  };
+}
