@@ -1,8 +1,9 @@
 import { Router } from "itty-router";
+import { toMatrixError } from "../shared/http/failure_answer.ts";
 import { demandRequestLine } from "../shared/http/request_line.ts";
 import { errorAnswer, preflightAnswer, toResponse } from "../shared/http/respond.ts";
 import { FEDERATION_PREFIXES } from "../shared/matrix/federation_path.ts";
-import { MatrixError, toMatrixError } from "../shared/matrix/matrix_error.ts";
+import { MatrixError } from "../shared/matrix/matrix_error.ts";
 import { parseDescriptor } from "../shared/tiers/descriptor.ts";
 import { parseDomainDocument, parseServerKeyDocument } from "../shared/tiers/server_key_document.ts";
 import { parseVerdict } from "../shared/tiers/verdict.ts";

@@ -17,7 +17,7 @@ import { type Schedule, startSchedule } from "./jobs/schedule.ts";
 import { randomRequestId } from "./platform/ids.ts";
 import type { Metrics } from "./platform/metrics.ts";
 import { needing } from "./platform/start_trouble.ts";
-import type { Database } from "./stores/db/tables/database.ts";
+import type { Database } from "./stores/db/database.ts";
 
 /** A whole origin. */
 export interface App {

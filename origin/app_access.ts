@@ -12,8 +12,8 @@ import type { Edge } from "./app_edge.ts";
 import type { Live } from "./app_live.ts";
 import { type Authenticate, makeAuthenticate } from "./http/authenticate.ts";
 import { limitAuthenticate, limitVerdict } from "./http/limit.ts";
-import { type Channel, hear, jsonText } from "./stores/db/tables/channel.ts";
-import { notify } from "./stores/db/tables/notify.ts";
+import { type Channel, hear, jsonText } from "./stores/db/channel.ts";
+import { notify } from "./stores/db/notify.ts";
 import { noteVerdict, takeBackVerdict } from "./stores/db/tables/verdicts.ts";
 
 /** The part of `app.ts` that tells who asks. */

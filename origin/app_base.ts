@@ -17,7 +17,7 @@ import { type Log, makeLog } from "./platform/log.ts";
 import { type Metrics, makeMetrics } from "./platform/metrics.ts";
 import { type Cache, openCache } from "./stores/cache/open_cache.ts";
 import type { RedisPatience } from "./stores/cache/redis.ts";
-import type { Database } from "./stores/db/tables/database.ts";
+import type { Database } from "./stores/db/database.ts";
 import { databaseId } from "./stores/db/tables/identity.ts";
 import type { FindDatastore } from "./stores/objects/datastore.ts";
 

@@ -23,7 +23,7 @@ import { makePullTurns, PULLED } from "./media/remote/pull_turns.ts";
 import type { StoreOnce } from "./media/upload/store_once.ts";
 import type { Clock } from "./platform/clock.ts";
 import type { HintCache } from "./stores/cache/hint_cache.ts";
-import { hear } from "./stores/db/tables/channel.ts";
+import { hear } from "./stores/db/channel.ts";
 import { nextGeneration } from "./stores/db/tables/generations.ts";
 
 /** The part of `app.ts` that speaks with other servers. */

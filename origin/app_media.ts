@@ -25,10 +25,10 @@ import { makeReceive } from "./media/upload/receive.ts";
 import { makeStoreOnce } from "./media/upload/store_once.ts";
 import { makeUpload, type Upload } from "./media/upload/upload.ts";
 import { FreshCache } from "./platform/fresh_cache.ts";
-import { type Channel, hear } from "./stores/db/tables/channel.ts";
-import type { Queryable } from "./stores/db/tables/database.ts";
+import { type Channel, hear } from "./stores/db/channel.ts";
+import type { Queryable } from "./stores/db/database.ts";
+import { notify } from "./stores/db/notify.ts";
 import { findMedia, type Media } from "./stores/db/tables/media.ts";
-import { notify } from "./stores/db/tables/notify.ts";
 import type { Thumbnail } from "./stores/db/tables/thumbnails.ts";
 
 /** The part of `app.ts` that does what the service is for. */

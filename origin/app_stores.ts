@@ -2,10 +2,10 @@ import type { Config } from "./config/schema.ts";
 import type { Log } from "./platform/log.ts";
 import { needing } from "./platform/start_trouble.ts";
 import { type EdgeBucket, makeEdgeBucket } from "./stores/bucket/edge_bucket.ts";
-import type { Database } from "./stores/db/tables/database.ts";
-import { migrate } from "./stores/db/tables/migrate.ts";
-import { openPglite } from "./stores/db/tables/pglite.ts";
-import { openPostgres, placeOfPostgres } from "./stores/db/tables/postgres.ts";
+import type { Database } from "./stores/db/database.ts";
+import { migrate } from "./stores/db/migrate.ts";
+import { openPglite } from "./stores/db/pglite.ts";
+import { openPostgres, placeOfPostgres } from "./stores/db/postgres.ts";
 
 /** The part of `app.ts` that opens what keeps the data. */
 

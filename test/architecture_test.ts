@@ -202,6 +202,39 @@ describe("a planted breach is seen:", () => {
   });
 });
 
+describe("a room behind a door", () => {
+  const doors = { "origin/net": "origin/net/safe_fetch.ts" };
+  const house = new Map([...SOUND, ["origin/net/dns.ts", "export const dns = 1;\nexport type Dns = 1;\n"] as const]);
+  const breachesOf = (path: string, text: string) => findBreaches(new Map([...house, [path, text]]), doors);
+
+  test("is entered by it, and its types are taken from where they stand", () => {
+    const text = 'import { fetch } from "../net/safe_fetch.ts";\nimport type { Dns } from "../net/dns.ts";\n';
+    assert.deepEqual(breachesOf("origin/matrix/x.ts", `${text}import { type Dns as D } from "../net/dns.ts";\n`), []);
+  });
+
+  test("is not entered past it, from above or by a dynamic import", () => {
+    const says = "origin/net is entered by origin/net/safe_fetch.ts, not by origin/net/dns.ts";
+    assert.deepEqual(breachesOf("origin/matrix/x.ts", 'import { dns } from "../net/dns.ts";\n'), [
+      `origin/matrix/x.ts:1: ${says}`,
+    ]);
+    assert.deepEqual(breachesOf("origin/matrix/x.ts", 'const d = await import("../net/dns.ts");\n'), [
+      `origin/matrix/x.ts:1: ${says}`,
+    ]);
+    assert.deepEqual(breachesOf("origin/matrix/x.ts", 'import { type Dns, dns } from "../net/dns.ts";\n'), [
+      `origin/matrix/x.ts:1: ${says}`,
+    ]);
+  });
+
+  test("is open within", () => {
+    assert.deepEqual(breachesOf("origin/net/x.ts", 'import { dns } from "./dns.ts";\n'), []);
+  });
+});
+
+test("a folder that holds too much is named", () => {
+  const many = Array.from({ length: 14 }, (_, at) => [`origin/http/file_${at}.ts`, ""] as const);
+  assert.deepEqual(findBreaches(new Map([...SOUND, ...many])), ["origin/http: holds 14 entries"]);
+});
+
 describe("readImports", () => {
   test("reads no comments and no strings", () => {
     const text =
@@ -213,6 +246,8 @@ describe("readImports", () => {
   });
 
   test("knows the line", () => {
-    assert.deepEqual(readImports('/*\n*/\nimport type {\n  A,\n} from "./a.ts";\n'), [{ from: "./a.ts", line: 5 }]);
+    assert.deepEqual(readImports('/*\n*/\nimport type {\n  A,\n} from "./a.ts";\n'), [
+      { from: "./a.ts", line: 5, isType: true },
+    ]);
   });
 });

@@ -1,4 +1,5 @@
-import { MatrixError, toMatrixError } from "../../shared/matrix/matrix_error.ts";
+import { toMatrixError } from "../../shared/http/failure_answer.ts";
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import { toldOf } from "../stores/trouble.ts";
 
 /**

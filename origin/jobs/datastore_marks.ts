@@ -1,5 +1,5 @@
 import type { Log } from "../platform/log.ts";
-import type { Database } from "../stores/db/tables/database.ts";
+import type { Database } from "../stores/db/database.ts";
 import { databaseId } from "../stores/db/tables/identity.ts";
 import type { Datastore } from "../stores/objects/datastore.ts";
 

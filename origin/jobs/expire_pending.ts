@@ -1,5 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
-import type { Database } from "../stores/db/tables/database.ts";
+import type { Database } from "../stores/db/database.ts";
 import { expirePendingUploads } from "../stores/db/tables/pending_uploads.ts";
 
 /** What {@link makeExpirePending} needs. */

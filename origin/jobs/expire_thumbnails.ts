@@ -1,6 +1,6 @@
 import { thumbnailKeyOf } from "../../shared/tiers/object_key.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { Database, Queryable } from "../stores/db/tables/database.ts";
+import type { Database, Queryable } from "../stores/db/database.ts";
 import { enqueueOutbox, type NewOutboxEntry } from "../stores/db/tables/outbox.ts";
 import { type DeletedThumbnail, deleteOldThumbnails } from "../stores/db/tables/thumbnails.ts";
 

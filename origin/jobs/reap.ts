@@ -4,8 +4,8 @@ import type { Log } from "../platform/log.ts";
 import { within } from "../platform/within.ts";
 import { workOff } from "../platform/work_off.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
+import type { Database } from "../stores/db/database.ts";
 import { reapDoomed } from "../stores/db/tables/blobs.ts";
-import type { Database } from "../stores/db/tables/database.ts";
 import { dueRemovals, forgetRemoval, postponeRemoval, type Removal } from "../stores/db/tables/removals.ts";
 import type { Datastore } from "../stores/objects/datastore.ts";
 

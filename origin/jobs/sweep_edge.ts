@@ -1,8 +1,8 @@
 import type { Clock } from "../platform/clock.ts";
 import { within } from "../platform/within.ts";
 import type { EdgeBody, EdgeBucket } from "../stores/bucket/edge_bucket.ts";
+import type { Database } from "../stores/db/database.ts";
 import { unknownBodies } from "../stores/db/tables/blobs.ts";
-import type { Database } from "../stores/db/tables/database.ts";
 import { expireVerdicts } from "../stores/db/tables/verdicts.ts";
 
 /** What {@link makeSweepEdge} needs. Times in milliseconds. */

@@ -1,7 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
+import type { Database } from "../stores/db/database.ts";
 import { unknownBodies } from "../stores/db/tables/blobs.ts";
-import type { Database } from "../stores/db/tables/database.ts";
 import { lastGeneration } from "../stores/db/tables/generations.ts";
 import { listedForRemoval } from "../stores/db/tables/removals.ts";
 import type { Datastore } from "../stores/objects/datastore.ts";

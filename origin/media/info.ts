@@ -6,7 +6,7 @@ import type { Counted } from "../access/limits/subject.ts";
 import type { Domain } from "../domains/domain.ts";
 import type { Claim, Ticket } from "../platform/fair_queue.ts";
 import { unlessAborted } from "../platform/unless_aborted.ts";
-import type { Queryable } from "../stores/db/tables/database.ts";
+import type { Queryable } from "../stores/db/database.ts";
 import type { Media } from "../stores/db/tables/media.ts";
 import { listThumbnails } from "../stores/db/tables/thumbnails.ts";
 import type { FindVisible, MediaAccess } from "./download/find_servable.ts";

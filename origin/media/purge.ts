@@ -3,7 +3,7 @@ import type { Mxc } from "../../shared/matrix/mxc.ts";
 import { descriptorKey, thumbnailKeyOf } from "../../shared/tiers/object_key.ts";
 import type { Subject } from "../access/subject.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { Database, Queryable } from "../stores/db/tables/database.ts";
+import type { Database, Queryable } from "../stores/db/database.ts";
 import { deleteMedia, findMedia, type Media } from "../stores/db/tables/media.ts";
 import { enqueueOutbox } from "../stores/db/tables/outbox.ts";
 

@@ -6,7 +6,7 @@ import type { Metrics } from "../platform/metrics.ts";
 import { within } from "../platform/within.ts";
 import { workOff } from "../platform/work_off.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
-import type { Database } from "../stores/db/tables/database.ts";
+import type { Database } from "../stores/db/database.ts";
 import {
   countUndelivered,
   dueOutbox,

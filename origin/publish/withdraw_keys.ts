@@ -3,7 +3,7 @@ import type { WithdrawnKeys } from "../matrix/keys/server_keys.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
-import type { Database, Queryable } from "../stores/db/tables/database.ts";
+import type { Database, Queryable } from "../stores/db/database.ts";
 import { nextGeneration } from "../stores/db/tables/generations.ts";
 import { enqueueOutbox } from "../stores/db/tables/outbox.ts";
 import type { Outbox } from "./outbox.ts";

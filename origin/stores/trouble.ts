@@ -1,5 +1,5 @@
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import { sqlState } from "./db/tables/sql_state.ts";
+import { sqlState } from "./db/sql_state.ts";
 import { statusOf } from "./objects/s3/s3_errors.ts";
 
 /**

@@ -76,12 +76,6 @@ export function isErrcode(text: unknown): text is Errcode {
   return typeof text === "string" && Object.hasOwn(STATUS, text);
 }
 
-/** A MatrixError as it is; anything else becomes an internal error that tells the client nothing and keeps the cause for the log. */
-export function toMatrixError(thrown: unknown): MatrixError {
-  if (thrown instanceof MatrixError) return thrown;
-  return new MatrixError("M_UNKNOWN", "Internal server error", { cause: thrown });
-}
-
 /** matrix-media-repo's own code, which its tools and their users read. */
 function mrErrcodeOf(errcode: Errcode, status: number): string {
   switch (errcode) {

@@ -36,6 +36,26 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "origin/cli.ts": ["origin/main.ts", "origin/config", "origin/commands", "origin/platform"],
 };
 
+/**
+ * The rooms that build themselves, by folder, and the door of each: the one file of which anything outside may take more than
+ * types. A room within a room is private to it unless it is named here, too.
+ */
+const ROOM_DOORS: Readonly<Record<string, string>> = {};
+
+/** How many files and folders a folder may hold, unit tests left out. */
+const MAX_ENTRIES = 13;
+/** Folders that hold more, each for a reason: one file per table, per section of the configuration, per word of the protocol. */
+const LARGE_FOLDERS = [
+  "origin/stores/db/tables",
+  "origin/config/sections",
+  "shared/matrix",
+  "test/support",
+  "origin",
+  "origin/commands",
+  "origin/net",
+  "origin/platform",
+];
+
 /** The only places that may import a library. A library that is not here has no place yet. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   fastify: ["origin/http/", "origin/app"],
@@ -80,11 +100,16 @@ const MAY_READ_ENVIRONMENT = ["origin/main.ts", "origin/cli.ts", "origin/command
 const TOP_ROOMS = new Set(["shared", "edge", "origin", "migrations", "test"]);
 
 /** Says what breaks the plan of the house; nothing where it is kept. */
-export function findBreaches(house: House): string[] {
+export function findBreaches(house: House, doors = ROOM_DOORS): string[] {
   const rooms = [...house].filter(([path]) => !path.startsWith("test/"));
   return [
     ...misplaced(house),
-    ...rooms.flatMap(([path, text]) => [...imports(house, path, text), ...manners(path, text)]),
+    ...crowded(house),
+    ...rooms.flatMap(([path, text]) => [
+      ...imports(house, path, text),
+      ...pastDoors(house, path, text, doors),
+      ...manners(path, text),
+    ]),
     ...circles(new Map(rooms.filter(([path]) => !path.endsWith("_test.ts")))),
   ];
 }
@@ -101,6 +126,20 @@ function misplaced(house: House): string[] {
     if (top === "test" || top === "migrations" || roomOf(path) !== undefined) return [];
     return [`${path}: stands in no room`];
   });
+}
+
+function crowded(house: House): string[] {
+  const entries = new Map<string, Set<string>>();
+  for (const path of house.keys()) {
+    if (path.endsWith("_test.ts")) continue;
+    for (let inner = path; inner.includes("/"); inner = posix.dirname(inner)) {
+      const folder = posix.dirname(inner);
+      entries.set(folder, (entries.get(folder) ?? new Set()).add(inner));
+    }
+  }
+  return [...entries].flatMap(([folder, { size }]) =>
+    size <= MAX_ENTRIES || LARGE_FOLDERS.includes(folder) ? [] : [`${folder}: holds ${size} entries`],
+  );
 }
 
 function imports(house: House, path: string, text: string): string[] {
@@ -122,6 +161,18 @@ function relativeImport(house: House, path: string, room: string, { from }: Impo
   if (other === undefined) return [`${at}: ${room} may not import from outside the rooms (${target})`];
   const allowed = other === room || (ARROWS[room] ?? []).includes(other);
   return allowed ? [] : [`${at}: ${room} may not import from ${other}`];
+}
+
+/** Every room that the target stands in and the file does not must be entered by its door. */
+function pastDoors(house: House, path: string, text: string, doors: typeof ROOM_DOORS): string[] {
+  if (path.endsWith("_test.ts")) return [];
+  return readImports(text).flatMap(({ from, isType, line }) => {
+    const target = posix.join(posix.dirname(path), from);
+    if (isType || !house.has(target)) return [];
+    return Object.entries(doors)
+      .filter(([room, door]) => target.startsWith(`${room}/`) && !path.startsWith(`${room}/`) && target !== door)
+      .map(([room, door]) => `${path}:${line}: ${room} is entered by ${door}, not by ${target}`);
+  });
 }
 
 function library(path: string, room: string, from: string, at: string): string[] {

@@ -2,6 +2,8 @@
 export interface Import {
   readonly from: string;
   readonly line: number;
+  /** It takes types alone: nothing of it is there when the code runs. */
+  readonly isType: boolean;
 }
 
 const STATIC = /(?:^|[;}\n])\s*(?:import|export)\b(?:\s+type\b)?\s*(?:[\w$*{}\s,]+?\sfrom\s*)?(["'])([^"'\n]+)\1/g;
@@ -16,10 +18,19 @@ export function readImports(text: string): Import[] {
     for (const match of code.matchAll(pattern)) {
       const from = match[2] ?? "";
       const line = code.slice(0, match.index + match[0].indexOf(from)).split("\n").length;
-      found.set(`${line} ${from}`, { from, line });
+      found.set(`${line} ${from}`, { from, line, isType: pattern === TYPE_QUERY || takesTypes(match[0]) });
     }
   }
   return [...found.values()];
+}
+
+/** `import type …`, and `import { type A, type B }`. */
+function takesTypes(text: string): boolean {
+  if (/^[;}\s]*(?:import|export)\s+type\b/.test(text)) return true;
+  const names = /^[;}\s]*import\s*\{([^}]*)\}/.exec(text)?.[1];
+  if (names === undefined) return false;
+  const list = names.split(",").map((name) => name.trim());
+  return list.every((name) => name === "" || name.startsWith("type "));
 }
 
 /**

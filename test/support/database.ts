@@ -4,10 +4,10 @@ import { cp, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Database } from "../../origin/stores/db/tables/database.ts";
-import { migrate } from "../../origin/stores/db/tables/migrate.ts";
-import { openPglite } from "../../origin/stores/db/tables/pglite.ts";
-import { openPostgres } from "../../origin/stores/db/tables/postgres.ts";
+import type { Database } from "../../origin/stores/db/database.ts";
+import { migrate } from "../../origin/stores/db/migrate.ts";
+import { openPglite } from "../../origin/stores/db/pglite.ts";
+import { openPostgres } from "../../origin/stores/db/postgres.ts";
 import type { Lifetime } from "./lifetime.ts";
 
 /** A kind of database that tests are run on. `skip` goes into the test's options: a reason that is seen, or false. */

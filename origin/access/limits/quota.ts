@@ -1,5 +1,5 @@
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
-import type { Queryable } from "../../stores/db/tables/database.ts";
+import type { Queryable } from "../../stores/db/database.ts";
 import { findUsage, type Usage } from "../../stores/db/tables/usage.ts";
 import { matchesGlob } from "./glob.ts";
 

@@ -1,4 +1,4 @@
-import type { Queryable } from "../../stores/db/tables/database.ts";
+import type { Queryable } from "../../stores/db/database.ts";
 import { enqueueOutbox } from "../../stores/db/tables/outbox.ts";
 import type { TakenVerdict } from "../../stores/db/tables/verdicts.ts";
 

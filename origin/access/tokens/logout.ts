@@ -3,7 +3,7 @@ import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import { workOff } from "../../platform/work_off.ts";
-import type { Database } from "../../stores/db/tables/database.ts";
+import type { Database } from "../../stores/db/database.ts";
 import {
   dueLogouts,
   forgetLogouts,

@@ -1,5 +1,5 @@
 import type { Clock } from "../../platform/clock.ts";
-import type { Database, Queryable } from "../../stores/db/tables/database.ts";
+import type { Database, Queryable } from "../../stores/db/database.ts";
 import { takeVerdictsByServer, takeVerdictsByToken, takeVerdictsByUser } from "../../stores/db/tables/verdicts.ts";
 import { bury } from "./bury.ts";
 import type { TokenCache } from "./token_cache.ts";

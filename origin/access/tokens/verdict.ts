@@ -5,7 +5,7 @@ import { Circuit } from "../../platform/circuit.ts";
 import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { EdgeBucket } from "../../stores/bucket/edge_bucket.ts";
-import type { Database } from "../../stores/db/tables/database.ts";
+import type { Database } from "../../stores/db/database.ts";
 import { settleVerdict, takeBackVerdict } from "../../stores/db/tables/verdicts.ts";
 import { SHARED_SECRET_USER, sameSecret } from "./application_service.ts";
 import { hashToken, type JudgeToken, type TokenDomain } from "./judge_token.ts";

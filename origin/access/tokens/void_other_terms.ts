@@ -1,6 +1,6 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
-import type { Database } from "../../stores/db/tables/database.ts";
+import type { Database } from "../../stores/db/database.ts";
 import { takeVerdictsOfOtherTerms } from "../../stores/db/tables/verdicts.ts";
 import { bury } from "./bury.ts";
 import type { TokenDomain } from "./judge_token.ts";

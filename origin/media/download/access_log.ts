@@ -1,7 +1,7 @@
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
-import type { Database } from "../../stores/db/tables/database.ts";
+import type { Database } from "../../stores/db/database.ts";
 import { recordAccess } from "../../stores/db/tables/last_access.ts";
 
 /** Remembers which media were read, until they are written down: see {@link makeAccessLog}. */

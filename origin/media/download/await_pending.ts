@@ -3,7 +3,7 @@ import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
-import type { Database } from "../../stores/db/tables/database.ts";
+import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/tables/media.ts";
 import { findPendingUpload } from "../../stores/db/tables/pending_uploads.ts";
 import { type Waiter, WaitingRoom } from "./waiting_room.ts";

@@ -1,11 +1,12 @@
-import { MatrixError, toMatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { toMatrixError } from "../../../shared/http/failure_answer.ts";
+import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import type { FetchMedia } from "../../matrix/media/fetch_media.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { GrowingFile } from "../../platform/growing_file.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
-import type { Database } from "../../stores/db/tables/database.ts";
+import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/tables/media.ts";
 import { toldOf } from "../../stores/trouble.ts";
 import { type PullFailure, type PullFailures, toError } from "./pull_failures.ts";

@@ -2,9 +2,9 @@ import * as z from "zod";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import { type Clock, pause } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
-import { type Channel, jsonText } from "../../stores/db/tables/channel.ts";
-import type { Database } from "../../stores/db/tables/database.ts";
-import { notify } from "../../stores/db/tables/notify.ts";
+import { type Channel, jsonText } from "../../stores/db/channel.ts";
+import type { Database } from "../../stores/db/database.ts";
+import { notify } from "../../stores/db/notify.ts";
 import { endFetch, renewFetch, takeFetch } from "../../stores/db/tables/remote_fetches.ts";
 import { PULL_FAILURE, type PullFailure } from "./pull_failures.ts";
 

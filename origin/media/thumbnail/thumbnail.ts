@@ -16,7 +16,7 @@ import type { Claim, Ticket } from "../../platform/fair_queue.ts";
 import type { FreshCache } from "../../platform/fresh_cache.ts";
 import { unlessAborted } from "../../platform/unless_aborted.ts";
 import type { Publish } from "../../publish/publish.ts";
-import type { Database } from "../../stores/db/tables/database.ts";
+import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/tables/media.ts";
 import { deleteLostThumbnail, findThumbnail, type Thumbnail } from "../../stores/db/tables/thumbnails.ts";
 import type { FindDatastore } from "../../stores/objects/datastore.ts";

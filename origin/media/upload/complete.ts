@@ -1,8 +1,8 @@
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import type { Mxc } from "../../../shared/matrix/mxc.ts";
 import type { Clock } from "../../platform/clock.ts";
+import type { Database, Queryable } from "../../stores/db/database.ts";
 import { doomIfUnreferenced } from "../../stores/db/tables/blobs.ts";
-import type { Database, Queryable } from "../../stores/db/tables/database.ts";
 import { findMedia, insertMedia } from "../../stores/db/tables/media.ts";
 import { completePendingUpload, findPendingUpload } from "../../stores/db/tables/pending_uploads.ts";
 import type { Ingested } from "./ingest.ts";

@@ -4,7 +4,7 @@ import { type Quotas, quotaOf } from "../../access/limits/quota.ts";
 import type { Domain } from "../../domains/domain.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { MakeId } from "../../platform/ids.ts";
-import type { Database, Queryable } from "../../stores/db/tables/database.ts";
+import type { Database, Queryable } from "../../stores/db/database.ts";
 import { reserveMediaId } from "../../stores/db/tables/media_ids.ts";
 import { countPendingUploads, insertPendingUpload } from "../../stores/db/tables/pending_uploads.ts";
 import { lockUser } from "../../stores/db/tables/user_lock.ts";

@@ -5,7 +5,7 @@ import type { Quotas } from "../../access/limits/quota.ts";
 import type { Domain } from "../../domains/domain.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import { within } from "../../platform/within.ts";
-import type { Queryable } from "../../stores/db/tables/database.ts";
+import type { Queryable } from "../../stores/db/database.ts";
 import type { NewMedia } from "../../stores/db/tables/media.ts";
 import { admit, requireEnough } from "./admit.ts";
 import { type Ingested, ingest, MemoryShare } from "./ingest.ts";

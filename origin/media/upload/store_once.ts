@@ -1,7 +1,7 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
+import type { Database, Queryable } from "../../stores/db/database.ts";
 import { type Blob, claimBlob, findBlobOrGeneration, insertBlob } from "../../stores/db/tables/blobs.ts";
-import type { Database, Queryable } from "../../stores/db/tables/database.ts";
 import type { Datastore, FindDatastore, StagedBody } from "../../stores/objects/datastore.ts";
 import { cannotStore, telling } from "../../stores/objects/store_trouble.ts";
 

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { SteadyClock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import { unlessAborted } from "../../platform/unless_aborted.ts";
-import type { Queryable } from "../db/tables/database.ts";
+import type { Queryable } from "../db/database.ts";
 import { findIdentity, replaceIdentity, someObjects } from "../db/tables/datastore_identities.ts";
 import type { Datastore } from "./datastore.ts";
 import { identityName } from "./datastore_identity.ts";

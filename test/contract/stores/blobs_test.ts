@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { before, beforeEach, describe, test } from "node:test";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import {
   bytesByDatastore,
   claimBlob,
@@ -8,7 +9,6 @@ import {
   reapDoomed,
   unknownBodies,
 } from "../../../origin/stores/db/tables/blobs.ts";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
 import { lastGeneration, nextGeneration } from "../../../origin/stores/db/tables/generations.ts";
 import { databaseId } from "../../../origin/stores/db/tables/identity.ts";
 import { deleteMedia, findMedia, insertMedia } from "../../../origin/stores/db/tables/media.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type EdgeBucket, makeEdgeBucket } from "../../../origin/stores/bucket/edge_bucket.ts";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import { deleteMedia, findMedia } from "../../../origin/stores/db/tables/media.ts";
 import { enqueueOutbox, markDelivered, undeliveredByKey } from "../../../origin/stores/db/tables/outbox.ts";
 import {

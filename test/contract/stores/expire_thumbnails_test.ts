@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, beforeEach, describe, test } from "node:test";
 import { makeExpireThumbnails } from "../../../origin/jobs/expire_thumbnails.ts";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import { countUndelivered, dueOutbox } from "../../../origin/stores/db/tables/outbox.ts";
 import { databaseKinds, openTestDatabase } from "../../support/database.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, beforeEach, describe, test } from "node:test";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import { doomIfUnreferenced, findBlob, insertBlob } from "../../../origin/stores/db/tables/blobs.ts";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
 import { deleteMedia, findMedia } from "../../../origin/stores/db/tables/media.ts";
 import { dueRemovals } from "../../../origin/stores/db/tables/removals.ts";
 import { deleteLostThumbnail, findThumbnail } from "../../../origin/stores/db/tables/thumbnails.ts";

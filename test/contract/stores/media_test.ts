@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, beforeEach, describe, test } from "node:test";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import { claimBlob } from "../../../origin/stores/db/tables/blobs.ts";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
 import { recordAccess } from "../../../origin/stores/db/tables/last_access.ts";
 import {
   deleteMedia,

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { migrate } from "../../../origin/stores/db/tables/migrate.ts";
+import { migrate } from "../../../origin/stores/db/migrate.ts";
 import { databaseKinds, MIGRATIONS, openTestDatabase } from "../../support/database.ts";
 
 async function folderOf(t: TestContext, files: Record<string, string>): Promise<string> {

@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import { before, beforeEach, describe, test } from "node:test";
 import { makeOutbox } from "../../../origin/publish/outbox.ts";
 import { makeEdgeBucket } from "../../../origin/stores/bucket/edge_bucket.ts";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import { countUndelivered, enqueueOutbox } from "../../../origin/stores/db/tables/outbox.ts";
 import { databaseKinds, openTestDatabase } from "../../support/database.ts";
 import { type Lifetime, lifetimeOfSuite } from "../../support/lifetime.ts";

@@ -1,6 +1,6 @@
 // A process that writes rows into a PGlite folder as fast as it can and says each number once it is committed, until it is
 // killed. Started by pglite_test.ts.
-import { openPglite } from "../../../origin/stores/db/tables/pglite.ts";
+import { openPglite } from "../../../origin/stores/db/pglite.ts";
 
 const [, , folder = "", from = "0"] = process.argv;
 try {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { describe, type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { openPglite } from "../../../origin/stores/db/tables/pglite.ts";
+import { openPglite } from "../../../origin/stores/db/pglite.ts";
 import { newFolder } from "../../support/database.ts";
 
 type Child = ChildProcessByStdio<null, Readable, Readable>;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, beforeEach, describe, test } from "node:test";
 import { makeReap } from "../../../origin/jobs/reap.ts";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import type { Datastore } from "../../../origin/stores/objects/datastore.ts";
 import { makeS3Datastore } from "../../../origin/stores/objects/s3.ts";
 import { databaseKinds, openTestDatabase } from "../../support/database.ts";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import { type Blob, claimBlob, insertBlob } from "../../../origin/stores/db/tables/blobs.ts";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
 import { nextGeneration } from "../../../origin/stores/db/tables/generations.ts";
 import { insertMedia, type Media, type NewMedia } from "../../../origin/stores/db/tables/media.ts";
 import { insertThumbnail, type Thumbnail } from "../../../origin/stores/db/tables/thumbnails.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { before, beforeEach, describe, test } from "node:test";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import type { Datastore, ListedObject } from "../../../origin/stores/objects/datastore.ts";
 import { databaseKinds, openTestDatabase } from "../../support/database.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { before, beforeEach, describe, test } from "node:test";
 import { makeMarkDatastores, makeOwnedSince } from "../../../origin/jobs/datastore_marks.ts";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import { enqueueRemoval } from "../../../origin/stores/db/tables/removals.ts";
 import type { Datastore } from "../../../origin/stores/objects/datastore.ts";
 import { databaseKinds, openTestDatabase } from "../../support/database.ts";

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DevFacts } from "../../../origin/commands/dev/dev_facts.ts";
-import { openPostgres } from "../../../origin/stores/db/tables/postgres.ts";
+import { openPostgres } from "../../../origin/stores/db/postgres.ts";
 import { openTestBucket } from "../../support/bucket.ts";
 import { newDatabase, newFolder } from "../../support/database.ts";
 import { startHomeserver } from "../../support/homeserver.ts";

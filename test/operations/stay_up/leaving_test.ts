@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
-import { openPostgres } from "../../../origin/stores/db/tables/postgres.ts";
+import { openPostgres } from "../../../origin/stores/db/postgres.ts";
 import { listFiles } from "../../support/files.ts";
 import { ask, type Heard, upload } from "../../support/http.ts";
 import { type Leaving, leave, requestText } from "../../support/leave.ts";

@@ -6,7 +6,7 @@ import { type Identity, TokenCache } from "../../../origin/access/tokens/token_c
 import { TokenLines } from "../../../origin/access/tokens/token_lines.ts";
 import { makeVerdict, type VerdictParts } from "../../../origin/access/tokens/verdict.ts";
 import type { EdgeDocument } from "../../../origin/stores/bucket/documents.ts";
-import type { Database } from "../../../origin/stores/db/tables/database.ts";
+import type { Database } from "../../../origin/stores/db/database.ts";
 import { noteVerdict, takeBackVerdict } from "../../../origin/stores/db/tables/verdicts.ts";
 import type { Credentials } from "../../../shared/matrix/access_token.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";

@@ -1,4 +1,4 @@
-import type { Database, Queryable } from "./database.ts";
+import type { Database, Queryable } from "../database.ts";
 import { enqueueRemoval } from "./removals.ts";
 
 /**

@@ -1,5 +1,5 @@
 import type { KnownObject } from "../../objects/datastore.ts";
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /** The identity of the place that is a datastore's; `undefined`: none was taken for it so far. */
 export async function findIdentity(db: Queryable, datastoreId: string): Promise<string | undefined> {

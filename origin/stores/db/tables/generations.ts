@@ -1,4 +1,4 @@
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /**
  * Draws the next generation: larger than all drawn before, by whichever process. What it is drawn for must be held (its row

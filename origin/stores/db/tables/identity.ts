@@ -1,4 +1,4 @@
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /** Who this database is, in 32 lower-case hexadecimal characters: drawn at random when it was made, and never changed. */
 export async function databaseId(db: Queryable): Promise<string> {

@@ -1,5 +1,5 @@
 import type { Mxc } from "../../../../shared/matrix/mxc.ts";
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /** Notes that these media were read on `day` (whole days since the epoch). One statement for many downloads. */
 export async function recordAccess(db: Queryable, read: readonly Mxc[], day: number): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /** What a logout ends: the session of the token, and all sessions of the users, or of everybody on the server. */
 export interface LogoutScope {

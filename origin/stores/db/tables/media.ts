@@ -1,6 +1,6 @@
 import type { Mxc } from "../../../../shared/matrix/mxc.ts";
+import type { Queryable } from "../database.ts";
 import { type Blob, doomIfUnreferenced, type JoinedBlobRow, joinedBlob, lockBlobs } from "./blobs.ts";
-import type { Queryable } from "./database.ts";
 import { nextGeneration } from "./generations.ts";
 
 /** How long a media is kept: as the rules say, or for ever (MMR's media attributes). */

@@ -1,5 +1,5 @@
 import type { Mxc } from "../../../../shared/matrix/mxc.ts";
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /** Reserves an id for ever. False when it was ever issued before: draw another. */
 export async function reserveMediaId(tx: Queryable, { serverName, mediaId }: Mxc, now: number): Promise<boolean> {

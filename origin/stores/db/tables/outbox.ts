@@ -1,4 +1,4 @@
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /** A change that the edge must learn. */
 export interface OutboxEntry {

@@ -1,5 +1,5 @@
 import type { Mxc } from "../../../../shared/matrix/mxc.ts";
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /** An id that waits for its bytes (`POST /_matrix/media/v1/create`). Times in milliseconds. */
 export interface PendingUpload extends Mxc {

@@ -1,5 +1,5 @@
 import type { Mxc } from "../../../../shared/matrix/mxc.ts";
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /** How far the clocks of two processes may differ, in milliseconds. */
 const MAX_SKEW_MS = 60_000;

@@ -1,4 +1,4 @@
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /** An object that is to be removed from a datastore. */
 export interface Removal {

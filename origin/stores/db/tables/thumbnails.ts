@@ -1,7 +1,7 @@
 import type { Mxc } from "../../../../shared/matrix/mxc.ts";
 import type { ThumbnailSpec } from "../../../../shared/matrix/thumbnail_size.ts";
+import type { Database, Queryable } from "../database.ts";
 import { type Blob, doomIfUnreferenced, type JoinedBlobRow, joinedBlob, lockBlobs } from "./blobs.ts";
-import type { Database, Queryable } from "./database.ts";
 
 /** A thumbnail that was made of a media. Times in milliseconds. */
 export interface Thumbnail extends Mxc {

@@ -1,4 +1,4 @@
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /** What a user keeps here, counted as if nothing were deduplicated. */
 export interface Usage {

@@ -1,4 +1,4 @@
-import type { Queryable } from "./database.ts";
+import type { Queryable } from "../database.ts";
 
 /**
  * Lets nobody else who takes this lock do anything for the same user until `tx` ends: for limits that are first counted and

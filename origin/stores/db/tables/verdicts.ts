@@ -1,4 +1,4 @@
-import type { Database, Queryable } from "./database.ts";
+import type { Database, Queryable } from "../database.ts";
 import { nextGeneration } from "./generations.ts";
 
 /** A verdict that may come to lie in the edge bucket. Times in milliseconds. */

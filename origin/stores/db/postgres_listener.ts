@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { pause } from "../../../platform/clock.ts";
+import { pause } from "../../platform/clock.ts";
 import type { Hearer } from "./database.ts";
 import { sqlState } from "./sql_state.ts";
 

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { Log } from "../../../platform/log.ts";
+import type { Log } from "../../platform/log.ts";
 import type { Database } from "./database.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Pool, PoolClient, QueryConfig, QueryResult } from "pg";
-import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
-import { tellTrouble, troubleOf } from "../../trouble.ts";
+import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { tellTrouble, troubleOf } from "../trouble.ts";
 import { sqlState } from "./sql_state.ts";
 
 /** Runs one statement: the database itself, or a transaction of it. Functions of this folder take either, first. */
