@@ -1,5 +1,6 @@
 import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { relative } from "node:path";
 import { Readable } from "node:stream";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
@@ -21,7 +22,13 @@ const SERVICES = ["MXCDN_TEST_POSTGRES", "MXCDN_TEST_REDIS"];
 /** The lines of a summary, which can be added up. */
 const COUNTS = ["tests", "suites", "pass", "fail", "cancelled", "skipped", "todo", "duration_ms"];
 
-type TestEvent = { type: string; data: { nesting?: number; message?: string; todo?: unknown } };
+/** How many files are named as the slowest. */
+const SLOWEST = 12;
+
+interface TestEvent {
+  type: string;
+  data: { nesting?: number; message?: string; todo?: unknown; file?: string; duration_ms?: number };
+}
 
 const wanted = process.argv.slice(2);
 const unit = filesOf("{shared,edge,origin}/**/*_test.ts");
@@ -47,20 +54,37 @@ function filesOf(pattern: string): string[] {
 /** All runs as one: what is under the last line of each is added up. */
 async function* everything(): AsyncGenerator<TestEvent> {
   const sums = new Map(COUNTS.map((name) => [name, 0]));
+  const times: { file: string; seconds: number }[] = [];
   const common = { cwd: TOP, timeout: FILE_TIMEOUT_MS } as const;
-  if (unit.length > 0) yield* counted(run({ ...common, files: unit, isolation: "none" }), sums);
+  if (unit.length > 0) yield* counted(run({ ...common, files: unit, isolation: "none" }), sums, times);
   if (outside.length > 0) {
-    yield* counted(run({ ...common, files: outside, isolation: "process", concurrency: AT_ONCE }), sums);
+    yield* counted(run({ ...common, files: outside, isolation: "process", concurrency: AT_ONCE }), sums, times);
   }
   if (again.length > 0) {
     const env = { ...process.env, MXCDN_TEST_STACK: "postgres" };
-    yield* counted(run({ ...common, files: again, isolation: "process", concurrency: AT_ONCE, env }), sums);
+    yield* counted(run({ ...common, files: again, isolation: "process", concurrency: AT_ONCE, env }), sums, times);
   }
-  for (const [name, sum] of sums) yield { type: "test:diagnostic", data: { nesting: 0, message: `${name} ${sum}` } };
+  const slowest = times.sort((one, other) => other.seconds - one.seconds).slice(0, SLOWEST);
+  if (times.length > SLOWEST) {
+    yield note(`slowest files: ${slowest.map(({ file, seconds }) => `${file} ${seconds.toFixed()} s`).join(", ")}`);
+  }
+  for (const [name, sum] of sums) yield note(`${name} ${sum}`);
 }
 
-async function* counted(events: AsyncIterable<TestEvent>, sums: Map<string, number>): AsyncGenerator<TestEvent> {
+function note(message: string): TestEvent {
+  return { type: "test:diagnostic", data: { nesting: 0, message } };
+}
+
+async function* counted(
+  events: AsyncIterable<TestEvent>,
+  sums: Map<string, number>,
+  times: { file: string; seconds: number }[],
+): AsyncGenerator<TestEvent> {
   for await (const event of events) {
+    const { file, duration_ms } = event.data;
+    if (event.type === "test:summary" && file !== undefined && duration_ms !== undefined) {
+      times.push({ file: relative(TOP, file), seconds: duration_ms / 1_000 });
+    }
     if (event.type === "test:fail" && !event.data.todo) process.exitCode = 1;
     if (event.type !== "test:summary" && !addsUp(event, sums)) yield event;
   }
