@@ -1,5 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import { pause } from "./platform/clock.ts";
+import { sleep } from "./platform/time.ts";
 
 /** The part of `app.ts` that says how all of it ends. */
 
@@ -18,7 +18,7 @@ const STEP_MS = 5_000;
  * ten seconds, and is then broken off.
  */
 export async function endWork(server: FastifyInstance, others: readonly (() => Promise<unknown>)[]): Promise<void> {
-  await Promise.allSettled([drain(server), ...others.map((end) => atMost(DRAIN_MS, end()))]);
+  await Promise.allSettled([drain(server), ...others.map((end) => Promise.race([end(), sleep(DRAIN_MS)]))]);
 }
 
 /** Closes everything in reverse order, and takes it from the list. Throws what went wrong first, after the rest is closed. */
@@ -27,7 +27,7 @@ export async function closeAll(closers: Closers): Promise<void> {
   for (let close = closers.pop(); close; close = closers.pop()) {
     const closed = Promise.resolve().then(close);
     // Nothing waits for the last one, which is the database: it may take its time.
-    const bounded = closers.length > 0 ? atMost(STEP_MS, closed) : closed;
+    const bounded = closers.length > 0 ? Promise.race([closed, sleep(STEP_MS)]) : closed;
     await bounded.catch((error: unknown) => failures.push(error));
   }
   if (failures.length > 0) throw failures[0];
@@ -37,17 +37,7 @@ async function drain(server: FastifyInstance): Promise<void> {
   const closed = server.close();
   // A client that keeps its connection for a next request would keep us.
   const idle = setInterval(() => server.server.closeIdleConnections(), IDLE_MS);
-  await atMost(DRAIN_MS, closed).finally(() => clearInterval(idle));
+  await Promise.race([closed, sleep(DRAIN_MS)]).finally(() => clearInterval(idle));
   server.server.closeAllConnections();
-  await atMost(STEP_MS, closed);
-}
-
-/** Resolves with `work`, or after `ms` milliseconds without it. */
-async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  const done = new AbortController();
-  try {
-    await Promise.race([work, pause(ms, done.signal)]);
-  } finally {
-    done.abort();
-  }
+  await Promise.race([closed, sleep(STEP_MS)]);
 }

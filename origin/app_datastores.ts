@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { placeOf } from "./config/files/place.ts";
 import type { Config, DatastoreConfig } from "./config/schema.ts";
-import { pause } from "./platform/clock.ts";
+import { sleep } from "./platform/time.ts";
 import type { Datastore } from "./stores/objects/datastore.ts";
 import { makeFileDatastore } from "./stores/objects/file.ts";
 import { guardDatastore } from "./stores/objects/guarded.ts";
@@ -64,7 +64,7 @@ export function openDatastores(config: Config, parts: DatastoreParts): OpenDatas
           if (presence.state !== "absent") parts.log.warn({ datastore: id, error }, "cannot look for a datastore");
         }),
       );
-      await Promise.race([Promise.all(looks), pause(withinMs, done.signal)]);
+      await Promise.race([Promise.all(looks), sleep(withinMs, done.signal)]);
       done.abort();
     },
     missing: () => [...opened].flatMap(([id, { presence }]) => (presence.state === "absent" ? [id] : [])),

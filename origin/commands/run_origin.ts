@@ -1,7 +1,7 @@
 import { type ConfigProblem, formatProblem } from "../config/checks/config_error.ts";
 import { watchConfig } from "../config/files/watch.ts";
 import type { Config } from "../config/schema.ts";
-import { unlessAborted } from "../platform/unless_aborted.ts";
+import { raceAbort } from "../platform/time.ts";
 import { demandKeys } from "./demand_keys.ts";
 import { embeddedNotice } from "./dev/embedded_notice.ts";
 import type { Say } from "./say.ts";
@@ -54,7 +54,7 @@ export async function runOrigin(options: LaunchOptions, parts: OriginParts): Pro
     if (!parts.quiet) announce(settings, say);
     if (!parts.isWorker) await demandPorts(settings.config);
     for (const folder of foldersOf(settings.config)) await demandFolder(folder);
-    const app = await unlessAborted(parts.build(settings.config), unexpected.happened);
+    const app = await raceAbort(parts.build(settings.config), unexpected.happened);
     unexpected.reportTo((error) => app.unexpected?.(error));
     try {
       const { address } = await app.listen();

@@ -1,7 +1,7 @@
 import { bodyKey } from "../../shared/tiers/object_key.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
-import { within } from "../platform/within.ts";
+import { timeout } from "../platform/time.ts";
 import { workOff } from "../platform/work_off.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 import type { Database } from "../stores/db/database.ts";
@@ -39,7 +39,7 @@ export function makeReap(parts: ReapParts): (signal: AbortSignal) => Promise<num
   };
 
   async function remove(removal: Removal, stop: AbortSignal): Promise<void> {
-    const signal = within(REMOVAL_MS, stop);
+    const signal = timeout(REMOVAL_MS, stop);
     const datastore = parts.datastores(removal.datastoreId);
     if (!datastore) throw new Error(`the configuration has no datastore "${removal.datastoreId}"`);
     await datastore.remove(removal.location, signal);

@@ -1,5 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
-import { within } from "../platform/within.ts";
+import { timeout } from "../platform/time.ts";
 import type { EdgeBody, EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 import type { Database } from "../stores/db/database.ts";
 import { unknownBodies } from "../stores/db/tables/blobs.ts";
@@ -55,7 +55,7 @@ export function makeSweepEdge(parts: SweepEdgeParts): (signal: AbortSignal) => P
     const unknown = await unknownBodies(parts.db, page);
     for (const body of unknown) {
       signal.throwIfAborted();
-      await parts.bucket.removeBody(body.key, within(REMOVAL_MS, signal));
+      await parts.bucket.removeBody(body.key, timeout(REMOVAL_MS, signal));
     }
     return unknown.length;
   }

@@ -1,5 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
-import { within } from "../platform/within.ts";
+import { timeout } from "../platform/time.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 
 /** What {@link makeSweepServerKeys} needs. Times in milliseconds. */
@@ -24,9 +24,9 @@ export function makeSweepServerKeys(parts: SweepServerKeysParts): (signal: Abort
     for await (const { key, modifiedMs } of bucket.listServerKeys(signal)) {
       signal.throwIfAborted();
       if (modifiedMs > clock() - minAgeMs) continue;
-      const document = await bucket.readDocument(key, within(EACH_MS, signal));
+      const document = await bucket.readDocument(key, timeout(EACH_MS, signal));
       if (!document || document.gone) continue;
-      await bucket.removeDocument(key, document.gen, within(EACH_MS, signal));
+      await bucket.removeDocument(key, document.gen, timeout(EACH_MS, signal));
       removed += 1;
     }
     return removed;

@@ -5,7 +5,7 @@ import type { Mxc } from "../../shared/matrix/mxc.ts";
 import type { Counted } from "../access/limits/subject.ts";
 import type { Domain } from "../domains/domain.ts";
 import type { Claim, Ticket } from "../platform/fair_queue.ts";
-import { unlessAborted } from "../platform/unless_aborted.ts";
+import { raceAbort } from "../platform/time.ts";
 import type { Queryable } from "../stores/db/database.ts";
 import type { Media } from "../stores/db/tables/media.ts";
 import { listThumbnails } from "../stores/db/tables/thumbnails.ts";
@@ -92,7 +92,7 @@ export function makeInfo(parts: InfoParts): Info {
     const known = remembered.get(key);
     if (known) return known.picture;
     const looked = looking.run(key, decoderClaim(who, media), (turn) => look(blob, domain, turn));
-    const picture = await unlessAborted(looked, signal);
+    const picture = await raceAbort(looked, signal);
     remembered.set(key, { picture });
     return picture;
   }

@@ -1,6 +1,6 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { unlessAborted } from "../platform/unless_aborted.ts";
+import { raceAbort } from "../platform/time.ts";
 import { FetchError, isShortage } from "./fetch_error.ts";
 import type { AddressGuard } from "./ip_ranges.ts";
 import { WireMeter } from "./wire_meter.ts";
@@ -48,7 +48,9 @@ const KEEP_ALIVE_MS = 60_000;
  */
 export async function connect(dial: Dial, rules: ConnectRules): Promise<Connection> {
   const deadline = AbortSignal.timeout(rules.timeoutMs);
-  const addresses = await within(deadline, dial, allowedAddresses(dial.host, rules));
+  const addresses = await raceAbort(allowedAddresses(dial.host, rules), deadline).catch((error) => {
+    throw deadline.aborted ? timedOut(dial) : error;
+  });
   const wire = await connectFirst(addresses, dial, deadline);
   if (!rules.allows(wire.remoteAddress ?? "")) {
     wire.destroy();
@@ -65,12 +67,6 @@ async function allowedAddresses(host: string, rules: ConnectRules): Promise<stri
   const allowed = addresses.filter(rules.allows).slice(0, MAX_ADDRESSES);
   if (allowed.length === 0) throw new FetchError("address", `"${host}" has only addresses that must not be dialled`);
   return allowed;
-}
-
-function within<T>(deadline: AbortSignal, dial: Dial, work: Promise<T>): Promise<T> {
-  return unlessAborted(work, deadline).catch((error) => {
-    throw deadline.aborted ? timedOut(dial) : error;
-  });
 }
 
 /** The first connection that stands, the addresses being tried one after another but without waiting long for any. */

@@ -1,5 +1,5 @@
 import type { Dispatcher } from "undici";
-import { unlessAborted } from "../platform/unless_aborted.ts";
+import { raceAbort } from "../platform/time.ts";
 import type { ConnectionPools, Lease, Place } from "./connection_pools.ts";
 import { Exchange } from "./exchange.ts";
 import { type Answer, discard } from "./fetch_answer.ts";
@@ -58,7 +58,7 @@ async function sendOver(lease: Lease, hop: Hop, sending: Sending, exchange: Exch
   });
   try {
     // undici itself looks at the signal only when a connection stands.
-    return { answer: await unlessAborted(request, sending.signal), release };
+    return { answer: await raceAbort(request, sending.signal), release };
   } catch (error) {
     request.then((late) => discard(late, () => {})).catch(() => {});
     release();

@@ -26,18 +26,3 @@ export const systemClock: Clock = () => Date.now();
 
 /** The machine's steady clock, in whole milliseconds. It stands still while the machine is suspended. */
 export const steadyClock: SteadyClock = () => Math.floor(performance.now());
-
-/** Resolves after `ms` milliseconds, or at once when `signal` aborts; never rejects and never keeps the process alive. */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    timer.unref();
-    signal?.addEventListener("abort", done, { once: true });
-  });
-}

@@ -3,7 +3,7 @@ import type { Descriptor } from "../../shared/tiers/descriptor.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
-import { within } from "../platform/within.ts";
+import { timeout } from "../platform/time.ts";
 import { workOff } from "../platform/work_off.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 import type { Database } from "../stores/db/database.ts";
@@ -59,13 +59,13 @@ export function makeOutbox(parts: OutboxParts): Outbox {
 
   async function write(entry: OutboxEntry, signal?: AbortSignal): Promise<void> {
     const document = entry.document as Descriptor;
-    await bucket.writeDocument(entry.key, document, within(parts.deadlineMs, signal));
+    await bucket.writeDocument(entry.key, document, timeout(parts.deadlineMs, signal));
     await markDelivered(db, entry.id, clock(), clock() + parts.tombstoneMs);
     metrics.published("tombstone");
   }
 
   async function takeAway({ id, key, generation }: OutboxEntry, signal: AbortSignal): Promise<void> {
-    await bucket.removeDocument(key, generation, within(parts.deadlineMs, signal));
+    await bucket.removeDocument(key, generation, timeout(parts.deadlineMs, signal));
     await forgetOutbox(db, id);
   }
 

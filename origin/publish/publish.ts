@@ -5,7 +5,7 @@ import { bodyKey, descriptorKey, thumbnailKey } from "../../shared/tiers/object_
 import type { Log } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { SingleFlight } from "../platform/single_flight.ts";
-import { within } from "../platform/within.ts";
+import { timeout } from "../platform/time.ts";
 import { WorkQueue } from "../platform/work_queue.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 import type { Media } from "../stores/db/tables/media.ts";
@@ -82,7 +82,7 @@ export function makePublish(parts: PublishParts): Publish {
   }
 
   async function publishDescriptor(key: string, descriptor: LiveDescriptor, signal: AbortSignal): Promise<void> {
-    const outcome = await bucket.writeDocument(key, descriptor, within(DESCRIPTOR_MS, signal));
+    const outcome = await bucket.writeDocument(key, descriptor, timeout(DESCRIPTOR_MS, signal));
     if (outcome === "written") parts.metrics.published("descriptor");
   }
 

@@ -1,7 +1,8 @@
 import { LRUCache } from "lru-cache";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
-import { pause, type SteadyClock } from "../../platform/clock.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
 import { FairQueue, type FairQueueOptions } from "../../platform/fair_queue.ts";
+import { sleep } from "../../platform/time.ts";
 import { networkOf } from "../limits/subject.ts";
 
 /** Whose token a homeserver is asked about, and from where it came. */
@@ -99,7 +100,7 @@ export class TokenLines {
   async #hold(): Promise<void> {
     if (this.#held >= MAX_HELD) return;
     this.#held += 1;
-    await pause(HOLD_MS);
+    await sleep(HOLD_MS);
     this.#held -= 1;
   }
 

@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { Answer } from "../../../shared/http/respond.ts";
-import { unlessAborted } from "../../platform/unless_aborted.ts";
+import { raceAbort } from "../../platform/time.ts";
 import { mustClose } from "../lingering_close.ts";
 
 /**
@@ -65,11 +65,11 @@ export async function writeBody(
     signal.throwIfAborted();
     begin(reply, status, headers);
     for (;;) {
-      const { done, value } = await unlessAborted(chunks.next(), signal);
+      const { done, value } = await raceAbort(chunks.next(), signal);
       if (done) break;
       const hasRoom = raw.write(value);
       outcome.sent(value.byteLength);
-      if (!hasRoom) await unlessAborted(drained(raw), signal);
+      if (!hasRoom) await raceAbort(drained(raw), signal);
     }
     raw.end();
   } catch (error) {

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { pause } from "../../platform/clock.ts";
+import { sleep } from "../../platform/time.ts";
 import { type Answer, type Message, parseMessage, type Question } from "./decoder_protocol.ts";
 import type { ReadProcessUsage } from "./process_usage.ts";
 import type { TimeLimit } from "./time_limit.ts";
@@ -151,7 +151,7 @@ export class Decoder {
   /** It cannot be talked to. How it ended is known when it has; where it never began, and where nobody tells, it ends here. */
   #lose(error: Error): void {
     if (this.pid === undefined) this.#finish("unfit", describe(error));
-    else void Promise.race([this.#ended, pause(END_MS)]).then(() => this.#finish("killed", describe(error)));
+    else void Promise.race([this.#ended, sleep(END_MS)]).then(() => this.#finish("killed", describe(error)));
   }
 
   async #start(): Promise<void> {
@@ -230,7 +230,7 @@ export class Decoder {
 
   async #gone(): Promise<void> {
     if (this.isAlive) return;
-    await Promise.race([this.#ended, pause(END_MS)]);
+    await Promise.race([this.#ended, sleep(END_MS)]);
   }
 }
 

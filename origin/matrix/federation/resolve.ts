@@ -4,7 +4,7 @@ import type { Dns } from "../../net/dns.ts";
 import type { SafeFetch } from "../../net/safe_fetch.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
-import { unlessAborted } from "../../platform/unless_aborted.ts";
+import { raceAbort } from "../../platform/time.ts";
 import { orderSrv, type Target } from "./srv.ts";
 import { type FindWellKnown, makeFindWellKnown } from "./well_known.ts";
 
@@ -111,7 +111,7 @@ export function makeResolveServer(parts: ResolveParts): ResolveServer {
     options: ResolveOptions,
   ): Promise<T> {
     const startedMs = parts.clock();
-    const answer = await (options.signal ? unlessAborted(ask(), options.signal) : ask());
+    const answer = await (options.signal ? raceAbort(ask(), options.signal) : ask());
     options.onStep?.({ question, outcome: describe(answer), tookMs: parts.clock() - startedMs });
     return answer;
   }

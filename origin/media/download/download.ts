@@ -1,4 +1,5 @@
 import type { Mxc } from "../../../shared/matrix/mxc.ts";
+import { sleep } from "../../platform/time.ts";
 import type { Publish } from "../../publish/publish.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
 import type { FindDatastore } from "../../stores/objects/datastore.ts";
@@ -68,14 +69,9 @@ export function makeDownload(parts: DownloadParts): Download {
       const found = await findArriving(mxc, options);
       if (!isArrival(found)) return serve(found, options);
       if (lengthNeeded && found.announcedBytes === undefined) return serve(await found.stored, options);
-      const stored = await Promise.race([found.stored, after(MOMENT_MS)]);
+      const stored = await Promise.race([found.stored, sleep(MOMENT_MS)]);
       const bytes = stored ? undefined : found.follow(options.signal);
       return bytes ? pass(found, bytes, options.fileName) : serve(await found.stored, options);
     },
   };
-}
-
-async function after(ms: number): Promise<undefined> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
-  return undefined;
 }

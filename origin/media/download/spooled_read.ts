@@ -1,6 +1,6 @@
 import { GrowingFile } from "../../platform/growing_file.ts";
 import type { MakeId } from "../../platform/ids.ts";
-import { within } from "../../platform/within.ts";
+import { timeout } from "../../platform/time.ts";
 import type { Servable } from "./servable.ts";
 
 /** How much is copied to this machine for those who read the same. Bytes and milliseconds. */
@@ -73,7 +73,7 @@ export function makeSpooledRead({ makeId, totalBytes, timeoutMs }: SpoolOptions)
     signal: AbortSignal,
   ): Promise<GrowingFile | undefined> {
     const announcedBytes = servable.media.size;
-    const source = await servable.open(undefined, within(timeoutMs, signal));
+    const source = await servable.open(undefined, timeout(timeoutMs, signal));
     if (!source) return undefined;
     const onAlone = () => stop(new Error("nobody reads it any more"));
     const file = await GrowingFile.create({ folder, makeId, announcedBytes, onAlone }).catch(async (error) => {

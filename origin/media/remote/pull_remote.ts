@@ -1,7 +1,7 @@
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
-import { pause, type SteadyClock } from "../../platform/clock.ts";
-import { unlessAborted } from "../../platform/unless_aborted.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
+import { raceAbort, sleep } from "../../platform/time.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
 import type { Patience } from "../download/await_pending.ts";
 import type { PullFailures } from "./pull_failures.ts";
@@ -79,7 +79,7 @@ export function makePullRemote({ clock, pullOnce, failures }: PullRemoteParts): 
     for (;;) {
       const joined = join(mxc, { ...request, waitMs: Math.max(0, untilMs - clock()) });
       try {
-        return await unlessAborted(outcome(joined), request.signal);
+        return await raceAbort(outcome(joined), request.signal);
       } catch (error) {
         request.signal.throwIfAborted();
         if (!(error instanceof MatrixError)) throw error;
@@ -87,7 +87,7 @@ export function makePullRemote({ clock, pullOnce, failures }: PullRemoteParts): 
         const ours = joined.mine || concerns({ asking: asking.serverName, status: error.status }, request);
         if (!ours) continue;
         if (error.errcode !== "M_NOT_YET_UPLOADED" || clock() + ASK_AGAIN_MS >= untilMs) throw error;
-        await pause(ASK_AGAIN_MS, request.signal);
+        await sleep(ASK_AGAIN_MS, request.signal);
       }
     }
   }

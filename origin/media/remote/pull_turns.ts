@@ -1,7 +1,8 @@
 import * as z from "zod";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
-import { type Clock, pause } from "../../platform/clock.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
+import { sleep } from "../../platform/time.ts";
 import { type Channel, jsonText } from "../../stores/db/channel.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { notify } from "../../stores/db/notify.ts";
@@ -95,7 +96,7 @@ export function makePullTurns(parts: PullTurnParts): PullTurns {
       hearers.set(uri, group.add(hear));
       return {
         async next(signal) {
-          const failure = await Promise.race([news.promise, pause(parts.recheckMs, signal)]);
+          const failure = await Promise.race([news.promise, sleep(parts.recheckMs, signal)]);
           signal.throwIfAborted();
           news = Promise.withResolvers();
           return failure ?? undefined;

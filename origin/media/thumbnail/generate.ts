@@ -7,7 +7,7 @@ import type { Imager, RenderedImage } from "../../imaging/imager.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { Metrics } from "../../platform/metrics.ts";
-import { within } from "../../platform/within.ts";
+import { timeout } from "../../platform/time.ts";
 import type { Database, Queryable } from "../../stores/db/database.ts";
 import { claimBlob } from "../../stores/db/tables/blobs.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
@@ -72,7 +72,7 @@ export function makeGenerate(parts: GenerateParts): MakeThumbnail {
       });
       if (rendered.kind === "original_fits") return await keepOriginal(media, spec, rendered.type);
       parts.metrics.thumbnailMade(spec.method, rendered.animated);
-      return await keep(media, spec, rendered, datastore, within(parts.storeMs, signal));
+      return await keep(media, spec, rendered, datastore, timeout(parts.storeMs, signal));
     } finally {
       await Promise.all([source, ...outputs.map(temporary)].map((file) => file.dispose().catch(() => undefined)));
     }

@@ -14,7 +14,7 @@ import { notAllowed } from "../../imaging/imaging_errors.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Claim, Ticket } from "../../platform/fair_queue.ts";
 import type { FreshCache } from "../../platform/fresh_cache.ts";
-import { unlessAborted } from "../../platform/unless_aborted.ts";
+import { raceAbort } from "../../platform/time.ts";
 import type { Publish } from "../../publish/publish.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/tables/media.ts";
@@ -80,7 +80,7 @@ export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
     const name = nameOf(mxc, suffix);
     const claim = decoderClaim(who, media);
     const makeOnce = (work: (turn: Turn) => Promise<MadeThumbnail>) =>
-      unlessAborted(making.run(name, claim, work), access.signal);
+      raceAbort(making.run(name, claim, work), access.signal);
     // Nobody's leaving may end what others wait for.
     const patient = () => ({ ...access, signal: AbortSignal.timeout(parts.deadlineMs) });
     const makeNew = async (turn: Turn) => {

@@ -4,7 +4,7 @@ import type { Mxc } from "../../../shared/matrix/mxc.ts";
 import type { Quotas } from "../../access/limits/quota.ts";
 import type { Domain } from "../../domains/domain.ts";
 import type { MakeId } from "../../platform/ids.ts";
-import { within } from "../../platform/within.ts";
+import { timeout } from "../../platform/time.ts";
 import type { Queryable } from "../../stores/db/database.ts";
 import type { NewMedia } from "../../stores/db/tables/media.ts";
 import { admit, requireEnough } from "./admit.ts";
@@ -69,7 +69,7 @@ export function makeReceive(parts: ReceiveParts): Receive {
       if (declaredBytes === undefined) await parts.quotas.admitUpload(domain, userId, received.size);
       return await parts.storeOnce(received, {
         datastore: async () => datastore,
-        signal: within(STORE_MS, signal),
+        signal: timeout(STORE_MS, signal),
         async record(tx) {
           const recorded = await record(tx, received);
           await parts.quotas.requireWithin(tx, domain, userId);

@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { DeleteObjectCommand, HeadObjectCommand } from "@aws-sdk/client-s3";
-import { within } from "../../platform/within.ts";
+import { timeout } from "../../platform/time.ts";
 import type { Datastore } from "../objects/datastore.ts";
 import { type BucketObject, listObjects } from "../objects/s3/list_objects.ts";
 import { makePartsQueue } from "../objects/s3/put_in_parts.ts";
@@ -102,7 +102,7 @@ export function makeEdgeBucket(options: S3ClientOptions): EdgeBucket {
     hasBody,
     async putBody(key, size, open, signal = patience()) {
       // Asked first, so that a large body is not sent only to be refused.
-      if (await hasBody(key, within(PATIENCE_MS, signal))) return "present";
+      if (await hasBody(key, timeout(PATIENCE_MS, signal))) return "present";
       const openNode = async () => owned(Readable.fromWeb((await open()) as NodeReadableStream<Uint8Array>));
       const object = { bucket, key, size, open: openNode, onlyIfAbsent: true, inParts: true };
       await putObject(client, object, { signal, parts });

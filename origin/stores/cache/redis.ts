@@ -1,6 +1,7 @@
 import { Redis, type RedisOptions } from "ioredis";
-import { pause, type SteadyClock } from "../../platform/clock.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
+import { sleep } from "../../platform/time.ts";
 import { makeRing } from "./shard_ring.ts";
 
 /** A Redis server: the name by which keys find it, and `host:port` or a URL (`redis://user:password@host:port/db`, `rediss:` with TLS). */
@@ -51,7 +52,7 @@ export async function openRedis(settings: RedisSettings): Promise<SharedRedis> {
   const pick = makeRing(shards);
   const { connectMs } = settings.patience ?? PATIENCE;
   const waited = new AbortController();
-  await Promise.race([Promise.all(shards.map((shard) => shard.ready)), pause(connectMs, waited.signal)]);
+  await Promise.race([Promise.all(shards.map((shard) => shard.ready)), sleep(connectMs, waited.signal)]);
   waited.abort();
   return {
     ask: (key, question) => pick(key).ask(question),

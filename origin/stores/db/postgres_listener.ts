@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { pause } from "../../platform/clock.ts";
+import { sleep } from "../../platform/time.ts";
 import type { Hearer } from "./database.ts";
 import { sqlState } from "./sql_state.ts";
 
@@ -62,7 +62,7 @@ export class PostgresListener {
     this.#channels.clear();
     const client = await this.#client?.catch(ignore);
     // A server that is cut off would never say goodbye.
-    if (client) await Promise.race([client.end(), pause(FAREWELL_MS)]);
+    if (client) await Promise.race([client.end(), sleep(FAREWELL_MS)]);
   }
 
   /** Whether nobody hears the channel any more. */

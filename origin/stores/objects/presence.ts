@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { SteadyClock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
-import { unlessAborted } from "../../platform/unless_aborted.ts";
+import { raceAbort } from "../../platform/time.ts";
 import type { Queryable } from "../db/database.ts";
 import { findIdentity, replaceIdentity, someObjects } from "../db/tables/datastore_identities.ts";
 import type { Datastore } from "./datastore.ts";
@@ -94,7 +94,7 @@ export class Presence {
 
   async #lookNow(since: number): Promise<boolean> {
     try {
-      const isThere = await unlessAborted(this.#find(), AbortSignal.timeout(LOOK_MS));
+      const isThere = await raceAbort(this.#find(), AbortSignal.timeout(LOOK_MS));
       this.#note(isThere ? "present" : "absent", since);
       return isThere;
     } finally {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { DeleteObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 import type { ByteSlice } from "../../../shared/http/byte_range.ts";
-import { within } from "../../platform/within.ts";
+import { timeout } from "../../platform/time.ts";
 import type { Datastore, KnownObject, ListedObject, StagedBody } from "./datastore.ts";
 import { IDENTITY_TEXT, identityName } from "./datastore_identity.ts";
 import { type DatastoreMark, MARKS, markName, markText, parseMark } from "./datastore_mark.ts";
@@ -121,7 +121,7 @@ class S3Datastore implements Datastore {
   async remove(location: string, signal?: AbortSignal): Promise<void> {
     const command = new DeleteObjectCommand({ Bucket: this.#options.bucketName, Key: location });
     try {
-      await this.#client.send(command, { abortSignal: within(SMALL_MS, signal) });
+      await this.#client.send(command, { abortSignal: timeout(SMALL_MS, signal) });
     } catch (error) {
       if (!isAbsent(error)) throw error;
     }
@@ -158,7 +158,7 @@ class S3Datastore implements Datastore {
   async isSigned(identity: string, signal: AbortSignal): Promise<boolean> {
     const command = new HeadObjectCommand({ Bucket: this.#options.bucketName, Key: identityName(identity) });
     try {
-      await this.#client.send(command, { abortSignal: within(this.#patience.answerMs, signal) });
+      await this.#client.send(command, { abortSignal: timeout(this.#patience.answerMs, signal) });
       return true;
     } catch (error) {
       // Whoever may not list a bucket is not told either that an object is absent; a bucket that is gone has none.
@@ -170,7 +170,7 @@ class S3Datastore implements Datastore {
   /** Leaves a small object for good. */
   async #leave(name: string, text: string, signal?: AbortSignal): Promise<void> {
     const object = { Bucket: this.#options.bucketName, Key: name, Body: text, ContentType: "text/plain" };
-    await this.#client.send(new PutObjectCommand(object), { abortSignal: within(SMALL_MS, signal) });
+    await this.#client.send(new PutObjectCommand(object), { abortSignal: timeout(SMALL_MS, signal) });
   }
 
   async close(): Promise<void> {

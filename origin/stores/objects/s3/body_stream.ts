@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
+import { watchStore } from "./s3_errors.ts";
 import type { Seat } from "./seats.ts";
-import { SILENCE_MS, watchSilence } from "./silence.ts";
 
 /** How a body is read. */
 export interface BodyStreamOptions {
@@ -19,7 +19,7 @@ export interface BodyStreamOptions {
  * milliseconds. One who does not ask may take all the time there is, as long as nobody else waits for the seat.
  */
 export function bodyStream(body: Readable, options: BodyStreamOptions): ReadableStream<Uint8Array> {
-  const { length, seat, silenceMs = SILENCE_MS } = options;
+  const { length, seat, silenceMs } = options;
   const signal = AbortSignal.any([options.signal, seat.signal]);
   const chunks = body.iterator({ destroyOnReturn: true }) as AsyncIterator<Uint8Array>;
   const abort = () => end(signal.reason);
@@ -31,7 +31,7 @@ export function bodyStream(body: Readable, options: BodyStreamOptions): Readable
   }
 
   async function next(): Promise<Uint8Array | undefined> {
-    const silence = watchSilence(silenceMs);
+    const silence = watchStore(silenceMs);
     silence.signal.addEventListener("abort", () => end(silence.signal.reason));
     seat.works();
     try {

@@ -1,5 +1,5 @@
 import { ListObjectsV2Command, type S3Client } from "@aws-sdk/client-s3";
-import { within } from "../../../platform/within.ts";
+import { timeout } from "../../../platform/time.ts";
 
 /** An object of a bucket. Size in bytes. */
 export interface BucketObject {
@@ -21,7 +21,7 @@ export async function* listObjects(
   let from: string | undefined;
   do {
     const command = new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ContinuationToken: from });
-    const page = await client.send(command, { abortSignal: within(PAGE_MS, signal) });
+    const page = await client.send(command, { abortSignal: timeout(PAGE_MS, signal) });
     for (const { Key, Size, LastModified } of page.Contents ?? []) {
       const modifiedMs = LastModified?.getTime() ?? Number.POSITIVE_INFINITY;
       if (Key !== undefined) yield { key: Key, size: Size ?? 0, modifiedMs };

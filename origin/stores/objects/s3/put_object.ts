@@ -3,8 +3,7 @@ import { PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 import type { WorkQueue } from "../../../platform/work_queue.ts";
 import { type NewObject, objectInput } from "./new_object.ts";
 import { bytesHeld, putInParts } from "./put_in_parts.ts";
-import { isConditionFailed, withRetries } from "./s3_errors.ts";
-import { watchSilence } from "./silence.ts";
+import { isConditionFailed, watchStore, withRetries } from "./s3_errors.ts";
 
 /** How an object is put. */
 export interface PutOptions {
@@ -43,15 +42,15 @@ async function putBy(put: Put, client: S3Client, object: NewObject, options: Put
   const { signal } = options;
   await withRetries(ATTEMPTS, signal, async () => {
     const source = await object.open();
-    const silence = watchSilence(options.silenceMs);
+    const silence = watchStore(options.silenceMs);
     // The client would wait for the rest of a body that failed: it must be told to stop.
     const bodyFailed = new AbortController();
-    const body = Readable.from(exactly(source, object.size, silence.heard), { objectMode: false });
+    const body = Readable.from(exactly(source, object.size, silence.touch), { objectMode: false });
     source.on("error", () => undefined); // It comes out of the body, too.
     body.on("error", (error) => bodyFailed.abort(error));
     const ended = AbortSignal.any([signal, bodyFailed.signal, silence.signal]);
     try {
-      await put(client, object, body, { signal: ended, heard: silence.heard });
+      await put(client, object, body, { signal: ended, heard: silence.touch });
     } catch (error) {
       throw bodyFailed.signal.reason ?? silence.signal.reason ?? error;
     } finally {

@@ -1,11 +1,10 @@
 import type { Readable } from "node:stream";
 import { GetObjectCommand, type GetObjectCommandOutput, HeadObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 import type { ByteSlice } from "../../../../shared/http/byte_range.ts";
-import { within } from "../../../platform/within.ts";
+import { timeout } from "../../../platform/time.ts";
 import { bodyStream } from "./body_stream.ts";
-import { isAbsent, isOutOfRange } from "./s3_errors.ts";
+import { isAbsent, isOutOfRange, watchStore } from "./s3_errors.ts";
 import type { Seats } from "./seats.ts";
-import { watchSilence } from "./silence.ts";
 
 /** An object that is wanted. `size`: how many bytes it has, all of it. */
 export interface WantedObject {
@@ -31,7 +30,7 @@ export async function hasObject(
 ): Promise<boolean> {
   const command = new HeadObjectCommand({ Bucket: bucket, Key: key });
   try {
-    const { ContentLength } = await client.send(command, { abortSignal: within(answerMs, signal) });
+    const { ContentLength } = await client.send(command, { abortSignal: timeout(answerMs, signal) });
     return ContentLength === size;
   } catch (error) {
     if (isAbsent(error)) return false;
@@ -77,7 +76,7 @@ async function get(
   answerMs: number,
 ): Promise<GetObjectCommandOutput | undefined> {
   const range = slice && { Range: `bytes=${slice.offset}-${slice.offset + slice.length - 1}` };
-  const silence = watchSilence(answerMs);
+  const silence = watchStore(answerMs);
   try {
     const command = new GetObjectCommand({ Bucket: bucket, Key: key, ...range });
     return await client.send(command, { abortSignal: AbortSignal.any([signal, silence.signal]) });

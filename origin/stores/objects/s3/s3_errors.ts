@@ -1,4 +1,12 @@
-import { pause } from "../../../platform/clock.ts";
+import { type IdleTimeout, idleTimeout, sleep } from "../../../platform/time.ts";
+
+/** How long a store may let us wait for the next sign of life, in milliseconds. */
+const SILENCE_MS = 60_000;
+
+/** The store did not move for too long. Nobody asks again at once: each try would take as long. */
+class StoreSilent extends Error {
+  override readonly name = "StoreSilent";
+}
 
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 2_000;
@@ -33,9 +41,17 @@ export function isTransient(error: unknown): boolean {
 
 const NEVER_MENDS = new Set(["AbortError", "CredentialsProviderError", "RangeError", "StoreSilent", "TypeError"]);
 
+/**
+ * Watches over one request for signs of life. The client's own limit on silence would stay in force while a body is read, and cut
+ * off a reader who pauses; so it is not used.
+ */
+export function watchStore(silenceMs: number = SILENCE_MS): IdleTimeout {
+  return idleTimeout(silenceMs, () => new StoreSilent("The store has gone silent"));
+}
+
 /** Waits before try number `attempt` + 1 (the first is 1): longer each time, at most 2 s, shorter on abort. */
 export async function backOff(attempt: number, signal: AbortSignal): Promise<void> {
-  await pause(Math.min(FIRST_WAIT_MS * 2 ** (attempt - 1), LONGEST_WAIT_MS), signal);
+  await sleep(Math.min(FIRST_WAIT_MS * 2 ** (attempt - 1), LONGEST_WAIT_MS), signal);
   signal.throwIfAborted();
 }
 

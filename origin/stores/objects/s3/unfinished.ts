@@ -4,7 +4,7 @@ import {
   type MultipartUpload,
   type S3Client,
 } from "@aws-sdk/client-s3";
-import { within } from "../../../platform/within.ts";
+import { timeout } from "../../../platform/time.ts";
 import { isAbsent } from "./s3_errors.ts";
 
 /** Where to look, and for what. */
@@ -39,7 +39,7 @@ async function* listUploads(client: S3Client, bucket: string, signal: AbortSigna
   let from: { readonly KeyMarker?: string | undefined; readonly UploadIdMarker?: string | undefined } | undefined = {};
   while (from) {
     const command: ListMultipartUploadsCommand = new ListMultipartUploadsCommand({ Bucket: bucket, ...from });
-    const page = await client.send(command, { abortSignal: within(CALL_MS, signal) });
+    const page = await client.send(command, { abortSignal: timeout(CALL_MS, signal) });
     yield* page.Uploads ?? [];
     const { NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page;
     from = page.IsTruncated && KeyMarker ? { KeyMarker, UploadIdMarker } : undefined;
@@ -52,7 +52,7 @@ async function abort(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await client.send(new AbortMultipartUploadCommand(upload), { abortSignal: within(CALL_MS, signal) });
+    await client.send(new AbortMultipartUploadCommand(upload), { abortSignal: timeout(CALL_MS, signal) });
   } catch (error) {
     if (!isAbsent(error)) throw error;
   }
