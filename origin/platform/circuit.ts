@@ -1,6 +1,6 @@
 import type { SteadyClock } from "./clock.ts";
 
-/** Thrown instead of asking a server that has failed too often. */
+/** Thrown instead of asking a service that has failed too often. */
 export class CircuitOpenError extends Error {
   /** When asking again makes sense, in milliseconds from now. */
   readonly retryAfterMs: number;
@@ -12,34 +12,43 @@ export class CircuitOpenError extends Error {
   }
 }
 
-/** What an error says of the server: it is down, it is alive (and refused), or nothing (we gave up ourselves). */
+/** What an error says of the service that was asked: it is down, it is alive (and refused), or nothing (we gave up ourselves). */
 export type Judgement = "down" | "alive" | "nothing";
 
-const FIRST_WAIT_MS = 500;
+/** When a circuit opens, and for how long. Times in milliseconds. */
+export interface CircuitOptions {
+  /** Failures in a row after which nobody asks for a while. */
+  readonly failures: number;
+  readonly clock: SteadyClock;
+  /** The first wait; each time the next try fails, too, the wait grows by half. Half a second unless said. */
+  readonly waitMs?: number;
+  /** The longest wait. A minute unless said. */
+  readonly maxWaitMs?: number;
+}
+
+const WAIT_MS = 500;
 const WAIT_GROWTH = 1.5;
 const MAX_WAIT_MS = 60_000;
 
 /**
- * Spares a server that is down, and those who would wait for it. After `failures` failures in a row nobody asks for half a
- * second; then one may try while all others are still turned away, and each time it fails the wait grows by half, up to a
- * minute. The first sign of life closes the circuit.
+ * A circuit breaker: spares a service that is down, and those who would wait for it. After `failures` failures in a row nobody asks
+ * for a while; then one may try while all others are still turned away, and each time it fails the wait grows. The first sign of
+ * life closes the circuit.
  */
 export class Circuit {
-  readonly #failuresAllowed: number;
-  readonly #clock: SteadyClock;
+  readonly #options: Required<CircuitOptions>;
   #failures = 0;
   #waitMs = 0;
   #openUntil = 0;
   #probing = false;
 
-  constructor(options: { failures: number; clock: SteadyClock }) {
-    this.#failuresAllowed = options.failures;
-    this.#clock = options.clock;
+  constructor(options: CircuitOptions) {
+    this.#options = { waitMs: WAIT_MS, maxWaitMs: MAX_WAIT_MS, ...options };
   }
 
   /**
    * Does the work, unless the circuit is open: then throws {@link CircuitOpenError} without starting it. `judge` looks at
-   * what it throws, `judgeResult` at what it returns, which otherwise shows that the server is alive.
+   * what it throws, `judgeResult` at what it returns, which otherwise shows that it is alive.
    */
   async run<T>(
     work: () => Promise<T>,
@@ -49,14 +58,21 @@ export class Circuit {
     const isProbe = this.#enter();
     try {
       const result = await work();
-      this.#learn(judgeResult(result));
+      this.note(judgeResult(result));
       return result;
     } catch (error) {
-      this.#learn(judge(error));
+      this.note(judge(error));
       throw error;
     } finally {
       if (isProbe) this.#probing = false;
     }
+  }
+
+  /** Takes note of what became known of the service beside {@link run}. */
+  note(judgement: Judgement): void {
+    if (judgement === "nothing") return;
+    if (judgement === "down") this.#fail();
+    else this.#recover();
   }
 
   /** True if nothing is known that would be lost with this circuit. */
@@ -65,24 +81,19 @@ export class Circuit {
   }
 
   #enter(): boolean {
-    if (this.#failures < this.#failuresAllowed) return false;
-    const leftMs = this.#openUntil - this.#clock();
-    if (leftMs > 0 || this.#probing) throw new CircuitOpenError(Math.max(leftMs, FIRST_WAIT_MS));
+    if (this.#failures < this.#options.failures) return false;
+    const leftMs = this.#openUntil - this.#options.clock();
+    if (leftMs > 0 || this.#probing) throw new CircuitOpenError(Math.max(leftMs, this.#options.waitMs));
     this.#probing = true;
     return true;
   }
 
-  #learn(judgement: Judgement): void {
-    if (judgement === "nothing") return;
-    if (judgement === "down") this.#fail();
-    else this.#recover();
-  }
-
   #fail(): void {
+    const { failures, clock, waitMs, maxWaitMs } = this.#options;
     this.#failures += 1;
-    if (this.#failures < this.#failuresAllowed) return;
-    this.#waitMs = Math.min(this.#waitMs === 0 ? FIRST_WAIT_MS : this.#waitMs * WAIT_GROWTH, MAX_WAIT_MS);
-    this.#openUntil = this.#clock() + this.#waitMs;
+    if (this.#failures < failures) return;
+    this.#waitMs = Math.min(this.#waitMs === 0 ? waitMs : this.#waitMs * WAIT_GROWTH, maxWaitMs);
+    this.#openUntil = clock() + this.#waitMs;
   }
 
   #recover(): void {

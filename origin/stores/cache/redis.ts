@@ -1,4 +1,5 @@
 import { Redis, type RedisOptions } from "ioredis";
+import { Circuit, CircuitOpenError } from "../../platform/circuit.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import { sleep } from "../../platform/time.ts";
@@ -65,15 +66,15 @@ class Shard {
   /** Settles when the first connection stands. */
   readonly ready: Promise<void>;
   readonly #client: Redis;
-  readonly #clock: SteadyClock;
+  /** While it does not answer, one question in a while is enough to find out. */
+  readonly #circuit: Circuit;
   readonly #log: Log;
   #away = false;
-  #restUntil = 0;
   #closing = false;
 
   constructor(address: RedisAddress, { databaseNumber, patience = PATIENCE, clock, log }: RedisSettings) {
     this.name = address.name;
-    this.#clock = clock;
+    this.#circuit = new Circuit({ failures: 1, waitMs: REST_MS, maxWaitMs: REST_MS, clock });
     this.#log = log;
     this.#client = new Redis(connectionOf(address.addr, databaseNumber, patience));
     this.ready = new Promise((resolve) => this.#client.once("ready", resolve));
@@ -84,15 +85,16 @@ class Shard {
   }
 
   async ask<T>(question: (client: Redis) => Promise<T>): Promise<T | undefined> {
-    if (this.#client.status !== "ready" || this.#clock() < this.#restUntil) return undefined;
-    // While it does not answer, one question in a while is enough to find out.
-    if (this.#away) this.#restUntil = this.#clock() + REST_MS;
+    if (this.#client.status !== "ready") return undefined;
     try {
-      const answer = await question(this.#client);
+      const answer = await this.#circuit.run(
+        () => question(this.#client),
+        () => "nothing",
+      );
       if (this.#away) this.#isBack();
       return answer;
     } catch (error) {
-      this.#isAway(error);
+      if (!(error instanceof CircuitOpenError)) this.#isAway(error);
       return undefined;
     }
   }
@@ -104,14 +106,14 @@ class Shard {
   }
 
   #isAway(error: unknown): void {
-    this.#restUntil = this.#clock() + REST_MS;
+    this.#circuit.note("down");
     if (this.#away || this.#closing) return;
     this.#away = true;
     this.#log.warn({ shard: this.name, error }, "Redis is away: this process goes on by itself");
   }
 
   #isBack(): void {
-    this.#restUntil = 0;
+    this.#circuit.note("alive");
     if (this.#away) this.#log.info({ shard: this.name }, "Redis is back");
     this.#away = false;
   }
