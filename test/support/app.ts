@@ -9,6 +9,7 @@ import { newDatabase, putPglite } from "./database.ts";
 import { startEdge } from "./edge.ts";
 import { type Account, type FakeHomeserver, startHomeserver } from "./homeserver.ts";
 import type { Lifetime } from "./lifetime.ts";
+import { layWire, type Wire } from "./wire.ts";
 
 /** An origin for a test, listening on loopback. */
 export interface TestOrigin {
@@ -71,19 +72,30 @@ function wantsPostgres(options: OriginOptions): boolean {
   return asked && options.postgres === undefined && options.folder === undefined;
 }
 
-/** Both tiers over one bucket, with a homeserver of somebody else's. */
+/** Both tiers over one bucket, with homeservers of somebody else's. */
 export interface TestStack {
   readonly origin: TestOrigin;
   readonly edge: Awaited<ReturnType<typeof startEdge>>;
+  /** The only one, or the first. */
   readonly homeserver: FakeHomeserver;
+  /** By server name. */
+  readonly homeservers: Readonly<Record<string, FakeHomeserver>>;
   /** The base addresses of both tiers, by name. */
   readonly tiers: Readonly<Record<"origin" | "edge", string>>;
+  /** Where `wires` asks for them: between the origin and the edge's bucket, and its database. */
+  readonly wires: Readonly<Partial<Record<"bucket" | "database", Wire>>>;
+  /** Lets a changed configuration hold: `change` gets the text of the main file. */
+  reconfigure(change: (yaml: string) => string, files?: OriginOptions["files"]): Promise<void>;
 }
 
 /** What a test may say of both tiers. */
 export interface StackOptions extends Partial<OriginOptions> {
   readonly accounts?: Record<string, Account>;
   readonly serverName?: string;
+  /** Several homeservers, each with accounts of its own: {@link accountsOf}. */
+  readonly serverNames?: readonly string[];
+  /** What the origin reaches by a wire that can be cut. The database is then a Postgres. */
+  readonly wires?: readonly ("bucket" | "database")[];
 }
 
 /** Accounts that every stack knows unless it says otherwise: two users, a guest and an administrator of the homeserver. */
@@ -97,29 +109,74 @@ export const ACCOUNTS: Record<string, Account> = {
 /** The secret that both tiers of a test share. */
 export const HOP_SECRET = "a-secret-for-tests-that-is-long-enough-0123456789";
 
+/** The tokens that each of several homeservers knows: one user, one other user, a guest and an administrator of its own. */
+export function accountsOf(serverName: string): Record<string, Account> {
+  return {
+    [userOf(serverName)]: { user_id: `@user:${serverName}`, device_id: "DEVICE" },
+    [`other_of_${serverName}`]: { user_id: `@other:${serverName}` },
+    [`guest_of_${serverName}`]: { user_id: `@guest:${serverName}`, is_guest: true },
+    [adminOf(serverName)]: { user_id: `@admin:${serverName}`, admin: true },
+  };
+}
+
+/** The token of a user of this homeserver, where there are several. */
+export function userOf(serverName: string): string {
+  return `user_of_${serverName}`;
+}
+
+/** The token of an administrator of this homeserver, where there are several. */
+export function adminOf(serverName: string): string {
+  return `admin_of_${serverName}`;
+}
+
 /** Starts both tiers on loopback: the origin publishes to the bucket that the edge reads. */
 export async function startStack(lifetime: Lifetime, options: StackOptions = {}): Promise<TestStack> {
-  const serverName = options.serverName ?? "example.org";
-  const homeserver = await startHomeserver(options.accounts ?? ACCOUNTS);
-  lifetime.after(() => homeserver.close());
+  const homeservers = await startHomeservers(lifetime, options);
   // The origin must know where the bucket is, and the edge where the origin answers: the edge is told when it does.
   const edge = await startEdge({ hopSecret: HOP_SECRET });
   lifetime.after(() => edge.dispose());
   const { s3 } = edge;
+  const wires: { bucket?: Wire; database?: Wire } = {};
+  if (options.wires?.includes("bucket")) wires.bucket = await layWire(lifetime, s3.endpoint);
+  if (options.wires?.includes("database")) {
+    const database = await newDatabase(POOL);
+    lifetime.after(() => database.drop());
+    wires.database = await layWire(lifetime, database.url);
+  }
   const origin = await startOrigin(lifetime, {
-    homeservers: { [serverName]: homeserver.url },
+    homeservers: Object.fromEntries(Object.entries(homeservers).map(([name, { url }]) => [name, url])),
+    postgres: wires.database?.url,
     ...options,
     yaml: `
 edge:
   enabled: true
   hopSecret: ${HOP_SECRET}
-  bucket: { endpoint: "${s3.endpoint}", bucketName: "${s3.bucket}", accessKeyId: "${s3.accessKeyId}", accessSecret: "${s3.secretAccessKey}" }
+  bucket: { endpoint: "${wires.bucket?.url ?? s3.endpoint}", bucketName: "${s3.bucket}", accessKeyId: "${s3.accessKeyId}", accessSecret: "${s3.secretAccessKey}" }
 ${options.yaml ?? ""}
 repo: { bindAddress: 127.0.0.1, port: 0, logLevel: warn }
 `,
   });
   await edge.tellOrigin(origin.url);
-  return { origin, edge, homeserver, tiers: { origin: origin.url, edge: edge.url } };
+  const [homeserver] = Object.values(homeservers);
+  if (!homeserver) throw new Error("a stack has a homeserver");
+  return {
+    ...{ origin, edge, homeserver, homeservers, wires },
+    tiers: { origin: origin.url, edge: edge.url },
+    async reconfigure(change, files = options.files ?? []) {
+      const { config } = parseConfig([{ name: "test.yaml", text: change(origin.yaml) }, ...files]);
+      await origin.app.reconfigure(config);
+    },
+  };
+}
+
+async function startHomeservers(lifetime: Lifetime, options: StackOptions): Promise<Record<string, FakeHomeserver>> {
+  const { serverName = "example.org", serverNames, accounts = ACCOUNTS } = options;
+  const started = (serverNames ?? [serverName]).map(async (name) => {
+    const homeserver = await startHomeserver(serverNames ? accountsOf(name) : accounts);
+    lifetime.after(() => homeserver.close());
+    return [name, homeserver] as const;
+  });
+  return Object.fromEntries(await Promise.all(started));
 }
 
 function databaseFolder(folder: string): string {

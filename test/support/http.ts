@@ -52,6 +52,11 @@ export function ask(base: string, path: string, asking: Asking = {}): Promise<He
   });
 }
 
+/** Asks with a Host header. */
+export function askHost(base: string, host: string, path: string, asking: Asking = {}): Promise<Heard> {
+  return ask(base, path, { ...asking, headers: { host, ...asking.headers } });
+}
+
 /** Uploads bytes and returns `server/mediaId`. */
 export async function upload(
   base: string,

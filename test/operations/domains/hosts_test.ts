@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { hopHeaders } from "../../../shared/tiers/hop_signature.ts";
-import { startOrigin } from "../../support/app.ts";
+import { accountsOf, startOrigin, startStack, type TestStack, userOf } from "../../support/app.ts";
 import { startHomeserver } from "../../support/homeserver.ts";
-import { type Heard, jsonOf } from "../../support/http.ts";
+import { askHost, type Heard, jsonOf } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
-import { accountsOf, askHost, type Deployment, startDeployment, userOf } from "./stage.ts";
 
 /** Which homeserver a request is meant for. */
 
@@ -37,9 +36,9 @@ const HOSTS: readonly [string, string | undefined][] = [
 ];
 const CONFIG = "/_matrix/client/v1/media/config";
 const lifetime = lifetimeOfSuite();
-let deployment: Deployment;
+let stack: TestStack;
 before(async () => {
-  deployment = await startDeployment(lifetime, NAMES);
+  stack = await startStack(lifetime, { serverNames: NAMES });
 });
 
 /** The server name under which an upload with this host lands, by the token of whichever homeserver that is. */
@@ -56,7 +55,7 @@ async function landsAt(
 }
 
 for (const tier of ["origin", "edge"] as const) {
-  const base = () => deployment.stack.tiers[tier];
+  const base = () => stack.tiers[tier];
 
   describe(`a host at the ${tier}`, () => {
     for (const [host, name] of HOSTS) {
@@ -127,7 +126,7 @@ describe("X-Forwarded-Host", () => {
   });
 
   test("of a client says nothing at the edge, and with a hop that nobody signed is refused at the origin", async () => {
-    const { origin, edge } = deployment.stack.tiers;
+    const { origin, edge } = stack.tiers;
     const headers = forwarded("one.example");
     assert.equal(await landsAt(edge, "192.0.2.1", userOf("192.0.2.1"), headers), "192.0.2.1");
     const forged = await hopHeaders("another secret", {
@@ -148,8 +147,8 @@ describe("X-Forwarded-Host", () => {
 });
 
 test("the only homeserver of a configuration is meant whatever the host says", async (t) => {
-  const single = await startDeployment(t, ["one.example"]);
-  for (const base of Object.values(single.stack.tiers)) {
+  const single = await startStack(t, { serverNames: ["one.example"] });
+  for (const base of Object.values(single.tiers)) {
     for (const host of ["wrong.example", "127.0.0.1:8000", "one.example"]) {
       assert.equal(await landsAt(base, host, userOf("one.example")), "one.example");
     }

@@ -7,14 +7,14 @@ import { before, describe, test } from "node:test";
 import { buildApp } from "../../../origin/app.ts";
 import { runOrigin } from "../../../origin/commands/run_origin.ts";
 import { makeLog, silentLog } from "../../../origin/platform/log.ts";
+import { accountsOf, adminOf, startStack, type TestStack, userOf } from "../../support/app.ts";
 import { putPglite } from "../../support/database.ts";
 import { listFiles, replaceFile } from "../../support/files.ts";
 import { startHomeserver } from "../../support/homeserver.ts";
-import { type Asking, type Heard, jsonOf } from "../../support/http.ts";
+import { type Asking, askHost, type Heard, jsonOf } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
 import { until } from "../../support/until.ts";
 import { untilEdgeForgets } from "../../support/until_revoked.ts";
-import { accountsOf, adminOf, askHost, type Deployment, startDeployment, userOf } from "./stage.ts";
 
 /** A configuration that changes while we run. */
 
@@ -25,16 +25,17 @@ const SERVICE = "token_of_the_service";
 const CONFIG = "/_matrix/client/v1/media/config";
 
 /** Every tier by itself: what holds at one must hold at the other. */
-async function atBoth(deployment: Deployment, check: (base: string, tier: string) => Promise<void>): Promise<void> {
-  for (const [tier, base] of Object.entries(deployment.stack.tiers)) await check(base, tier);
+async function atBoth(stack: TestStack, check: (base: string, tier: string) => Promise<void>): Promise<void> {
+  for (const [tier, base] of Object.entries(stack.tiers)) await check(base, tier);
 }
 
 describe("while both tiers run", () => {
   const lifetime = lifetimeOfSuite();
-  let deployment: Deployment;
+  let stack: TestStack;
   const said: string[] = [];
   before(async () => {
-    deployment = await startDeployment(lifetime, [A, B], {
+    stack = await startStack(lifetime, {
+      serverNames: [A, B],
       yaml: `admins: ["@other:${A}"]
 uploads: { maxBytes: 500000 }
 accessTokens:
@@ -56,13 +57,13 @@ accessTokens:
   test("a homeserver that is added is served at once, and the others go on", async () => {
     const added = await startHomeserver(accountsOf(NEW));
     lifetime.after(() => added.close());
-    await atBoth(deployment, async (base) => {
+    await atBoth(stack, async (base) => {
       assert.equal((await get(base, NEW, CONFIG, { token: userOf(NEW) })).status, 404);
     });
-    await deployment.reconfigure((yaml) =>
+    await stack.reconfigure((yaml) =>
       yaml.replace("homeservers:\n", `homeservers:\n  - { name: ${NEW}, csApi: "${added.url}" }\n`),
     );
-    await atBoth(deployment, async (base) => {
+    await atBoth(stack, async (base) => {
       const { status, id } = await send(base, NEW);
       assert.equal(status, 200);
       assert.ok(id.startsWith(`${NEW}/`));
@@ -70,7 +71,7 @@ accessTokens:
       assert.equal((await get(base, A, CONFIG, { token: userOf(NEW) })).status, 401);
       assert.equal((await get(base, A, CONFIG, { token: userOf(A) })).status, 200);
     });
-    await deployment.reconfigure((yaml) => yaml);
+    await stack.reconfigure((yaml) => yaml);
   });
 
   test("administrators of the repository are those of the new configuration", async () => {
@@ -79,94 +80,94 @@ accessTokens:
       const path = `/_matrix/media/unstable/download/${id}`;
       return (await get(base, A, path, { method: "DELETE", token })).status;
     };
-    await atBoth(deployment, async (base) => assert.equal(await remove(base, `other_of_${A}`), 200));
-    await deployment.reconfigure((yaml) => yaml.replace(`["@other:${A}"]`, "[]"));
-    await atBoth(deployment, async (base) => assert.equal(await remove(base, `other_of_${A}`), 403));
-    await deployment.reconfigure((yaml) => yaml);
+    await atBoth(stack, async (base) => assert.equal(await remove(base, `other_of_${A}`), 200));
+    await stack.reconfigure((yaml) => yaml.replace(`["@other:${A}"]`, "[]"));
+    await atBoth(stack, async (base) => assert.equal(await remove(base, `other_of_${A}`), 403));
+    await stack.reconfigure((yaml) => yaml);
   });
 
   test("an application service that is removed is nobody any more, at the edge two seconds later", async () => {
-    const { id } = await send(deployment.stack.tiers.origin, A);
+    const { id } = await send(stack.tiers.origin, A);
     const asBridged = `?user_id=${encodeURIComponent(`@bridged_x:${A}`)}`;
     const statuses = async (base: string) => [
       (await get(base, A, download(id), { token: SERVICE })).status,
       (await get(base, A, download(id) + asBridged, { token: SERVICE })).status,
       (await get(base, A, CONFIG, { token: SERVICE })).status,
     ];
-    await atBoth(deployment, async (base) => {
+    await atBoth(stack, async (base) => {
       for (let times = 0; times < 2; times += 1) assert.deepEqual(await statuses(base), [200, 200, 200]);
     });
-    await deployment.reconfigure((yaml) => yaml.replace(/appservices: \[.*\]/, "appservices: []"));
-    assert.deepEqual(await statuses(deployment.stack.tiers.origin), [401, 401, 401]);
+    await stack.reconfigure((yaml) => yaml.replace(/appservices: \[.*\]/, "appservices: []"));
+    assert.deepEqual(await statuses(stack.tiers.origin), [401, 401, 401]);
     await untilEdgeForgets();
-    assert.deepEqual(await statuses(deployment.stack.tiers.edge), [401, 401, 401]);
-    await deployment.reconfigure((yaml) => yaml);
-    await atBoth(deployment, async (base) => assert.deepEqual(await statuses(base), [200, 200, 200]));
+    assert.deepEqual(await statuses(stack.tiers.edge), [401, 401, 401]);
+    await stack.reconfigure((yaml) => yaml);
+    await atBoth(stack, async (base) => assert.deepEqual(await statuses(base), [200, 200, 200]));
   });
 
   test("limits are those of the new configuration; an upload that is under way ends by the old ones", async () => {
-    const { origin } = deployment.stack.tiers;
+    const { origin } = stack.tiers;
     const finish = beginUpload(origin, A, 400_000);
-    const staged = async () => (await listFiles(deployment.stack.origin.folder)).some((file) => file.endsWith(".part"));
+    const staged = async () => (await listFiles(stack.origin.folder)).some((file) => file.endsWith(".part"));
     await until(staged, "the upload has not begun");
-    await deployment.reconfigure((yaml) => yaml.replace("maxBytes: 500000", "maxBytes: 1000"));
+    await stack.reconfigure((yaml) => yaml.replace("maxBytes: 500000", "maxBytes: 1000"));
     assert.equal(await finish(), 200);
-    await atBoth(deployment, async (base) => {
+    await atBoth(stack, async (base) => {
       assert.equal((await send(base, A, "x".repeat(1001))).status, 413);
       const told = await get(base, A, CONFIG, { token: userOf(A) });
       assert.deepEqual(jsonOf(told), { "m.upload.size": 1000 });
     });
-    await deployment.reconfigure((yaml) => yaml);
+    await stack.reconfigure((yaml) => yaml);
   });
 
   test("a homeserver that is removed is served no more, at the edge two seconds later, and its media stays for the others", async () => {
-    const { origin, edge } = deployment.stack.tiers;
+    const { origin, edge } = stack.tiers;
     const { id } = await send(origin, B);
     for (let times = 0; times < 2; times += 1) {
       assert.equal((await get(edge, B, download(id), { token: userOf(B) })).status, 200);
     }
-    await deployment.reconfigure((yaml) => yaml.replace(/^ {2}- \{"name":"b\.example".*\n/m, ""));
+    await stack.reconfigure((yaml) => yaml.replace(/^ {2}- \{"name":"b\.example".*\n/m, ""));
     // With one homeserver left every host is its: the token is not.
     assert.equal((await get(origin, B, CONFIG, { token: userOf(B) })).status, 401);
     assert.equal((await get(origin, A, download(id), { token: userOf(A) })).status, 200);
     await untilEdgeForgets();
     assert.equal((await get(edge, B, download(id), { token: userOf(B) })).status, 401);
-    await deployment.reconfigure((yaml) => yaml);
+    await stack.reconfigure((yaml) => yaml);
     assert.equal((await get(origin, B, CONFIG, { token: userOf(B) })).status, 200);
   });
 
   test("a datastore that is to lie elsewhere stays where it is, and the log says that a restart is needed", async () => {
-    const { origin } = deployment.stack.tiers;
+    const { origin } = stack.tiers;
     const { id } = await send(origin, A);
     said.length = 0;
-    await deployment.reconfigure((yaml) => yaml.replace(/(opts: \{ path: "[^"]+)"/, '$1-elsewhere"'));
+    await stack.reconfigure((yaml) => yaml.replace(/(opts: \{ path: "[^"]+)"/, '$1-elsewhere"'));
     assert.match(said.filter((line) => line.includes("restart")).join(""), /"keys":\["datastores\.files\.opts"\]/);
     assert.equal((await get(origin, A, download(id), { token: userOf(A) })).status, 200);
-    await deployment.reconfigure((yaml) => yaml);
+    await stack.reconfigure((yaml) => yaml);
   });
 
   test("one that cannot hold, because a signing key is missing, changes nothing", async () => {
-    const { origin } = deployment.stack.tiers;
+    const { origin } = stack.tiers;
     const change = (yaml: string) =>
       yaml
         .replace('"name":"a.example"', '"signingKeyPath":"/nowhere/a.key","name":"a.example"')
         .replace("500000", "400000");
-    await assert.rejects(deployment.reconfigure(change), /a\.example/);
+    await assert.rejects(stack.reconfigure(change), /a\.example/);
     const told = await get(origin, A, CONFIG, { token: userOf(A) });
     assert.deepEqual(jsonOf(told), { "m.upload.size": 500000 });
   });
 
   test("what needs a restart is said in the log, and does not hold yet", async () => {
-    const { id } = await send(deployment.stack.tiers.origin, A);
+    const { id } = await send(stack.tiers.origin, A);
     said.length = 0;
-    await deployment.reconfigure((yaml) => yaml.replace(/hopSecret: .*/, `hopSecret: ${"another-secret-".repeat(4)}`));
+    await stack.reconfigure((yaml) => yaml.replace(/hopSecret: .*/, `hopSecret: ${"another-secret-".repeat(4)}`));
     const [warning = ""] = said.filter((line) => line.includes("restart"));
     assert.match(warning, /"keys":\["edge\.hopSecret"\]/);
     assert.doesNotMatch(said.join(""), /another-secret/);
-    await atBoth(deployment, async (base) => {
+    await atBoth(stack, async (base) => {
       assert.equal((await get(base, A, download(id), { token: userOf(A) })).status, 200);
     });
-    await deployment.reconfigure((yaml) => yaml);
+    await stack.reconfigure((yaml) => yaml);
   });
 });
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import sharp from "sharp";
-import { jsonOf } from "../../support/http.ts";
+import { startStack, type TestStack, userOf } from "../../support/app.ts";
+import { askHost, jsonOf } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
 import { makePhoto } from "../../support/pictures.ts";
-import { askHost, type Deployment, startDeployment, userOf } from "./stage.ts";
 
 /** Each homeserver has settings of its own: per-domain files, merged deeply over the main one, felt at both tiers. */
 
@@ -22,18 +22,19 @@ downloads:
 identicons: { enabled: false }
 `;
 const lifetime = lifetimeOfSuite();
-let deployment: Deployment;
+let stack: TestStack;
 let photo: string;
 
 before(async () => {
-  deployment = await startDeployment(lifetime, [MAIN, OWN], {
+  stack = await startStack(lifetime, {
+    serverNames: [MAIN, OWN],
     yaml: `uploads: { maxBytes: 100000, minBytes: 500 }
 thumbnails: { sizes: [{ width: 40, height: 40 }, { width: 200, height: 200 }], types: [image/jpeg], maxSourceBytes: 90000 }
 `,
     files: [{ name: "own.yaml", text: FILE }],
   });
   const body = await makePhoto(300, 300);
-  photo = await uploaded(deployment.stack.tiers.origin, MAIN, body, "image/jpeg");
+  photo = await uploaded(stack.tiers.origin, MAIN, body, "image/jpeg");
 });
 
 async function send(base: string, host: string, body: Buffer, type = "application/octet-stream") {
@@ -48,7 +49,7 @@ async function uploaded(base: string, host: string, body: Buffer, type?: string)
 }
 
 for (const tier of ["origin", "edge"] as const) {
-  const base = () => deployment.stack.tiers[tier];
+  const base = () => stack.tiers[tier];
 
   describe(`settings through the ${tier}`, () => {
     test("#64 the largest upload is each homeserver's own, told and enforced; the smallest is inherited", async () => {

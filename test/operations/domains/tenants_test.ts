@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
-import { type Heard, jsonOf } from "../../support/http.ts";
+import { adminOf, startStack, type TestStack, userOf } from "../../support/app.ts";
+import { askHost, type Heard, jsonOf } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
 import { untilEdgeForgets } from "../../support/until_revoked.ts";
-import { adminOf, askHost, type Deployment, startDeployment, userOf } from "./stage.ts";
 
-/** Homeservers of one deployment do not see each other's tokens, and their media are told apart by the server name. */
+/** Homeservers of one stack do not see each other's tokens, and their media are told apart by the server name. */
 
 const A = "a.example";
 const B = "b.example";
@@ -13,11 +13,12 @@ const SERVICE = "token_of_the_service_of_a";
 const ROOT = `@root:${A}`;
 const CONFIG = "/_matrix/client/v1/media/config";
 const lifetime = lifetimeOfSuite();
-let deployment: Deployment;
+let stack: TestStack;
 let drawn: string | undefined;
 
 before(async () => {
-  deployment = await startDeployment(lifetime, [A, B], {
+  stack = await startStack(lifetime, {
+    serverNames: [A, B],
     yaml: `admins: ["${ROOT}"]\n`,
     files: [
       {
@@ -36,7 +37,7 @@ accessTokens:
 const download = (id: string) => `/_matrix/client/v1/media/download/${id}`;
 
 for (const tier of ["origin", "edge"] as const) {
-  const base = () => deployment.stack.tiers[tier];
+  const base = () => stack.tiers[tier];
   const send = async (host: string, token: string, body: string) => {
     const heard = await askHost(base(), host, "/_matrix/media/v3/upload", { method: "POST", token, body });
     assert.equal(heard.status, 200, heard.body.toString());
@@ -76,7 +77,7 @@ for (const tier of ["origin", "edge"] as const) {
 
     test("a token that both homeservers know is another user at each", async () => {
       const token = `of_both_${tier}`;
-      for (const name of [A, B]) deployment.homeservers[name]?.accounts.set(token, { user_id: `@both:${name}` });
+      for (const name of [A, B]) stack.homeservers[name]?.accounts.set(token, { user_id: `@both:${name}` });
       const ids = { [A]: await send(A, token, "words ".repeat(50)), [B]: await send(B, token, "words ".repeat(50)) };
       for (const [name, id] of Object.entries(ids)) {
         assert.ok(id.startsWith(`${name}/`));
@@ -149,7 +150,7 @@ for (const tier of ["origin", "edge"] as const) {
         ["user", `@user:${A}`],
       ]) {
         const token = `forged_${name}_${tier}`;
-        deployment.homeservers[B]?.accounts.set(token, { user_id: String(userId), admin: true });
+        stack.homeservers[B]?.accounts.set(token, { user_id: String(userId), admin: true });
         const asked = [
           await remove(B, token, id),
           await askHost(base(), B, download(id), { token }),
@@ -167,7 +168,7 @@ for (const tier of ["origin", "edge"] as const) {
 
     test("a logout at one ends no session at the other", async () => {
       const token = `session_of_both_${tier}`;
-      for (const name of [A, B]) deployment.homeservers[name]?.accounts.set(token, { user_id: `@session:${name}` });
+      for (const name of [A, B]) stack.homeservers[name]?.accounts.set(token, { user_id: `@session:${name}` });
       for (const host of [A, B]) assert.equal((await askHost(base(), host, CONFIG, { token })).status, 200);
       const out = await askHost(base(), A, "/_matrix/client/v3/logout", { method: "POST", token, body: "" });
       assert.equal(out.status, 200);
@@ -184,7 +185,7 @@ function refused(heard: Heard): void {
 }
 
 async function uploaderOf(id: string): Promise<string | undefined> {
-  const { rows } = await deployment.stack.origin.app.db.query<{ user_id: string }>(
+  const { rows } = await stack.origin.app.db.query<{ user_id: string }>(
     "SELECT user_id FROM media WHERE server_name || '/' || media_id = $1",
     [id],
   );

@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
-import { startOrigin, type TestOrigin } from "../../support/app.ts";
-import { newDatabase } from "../../support/database.ts";
-import { startEdge } from "../../support/edge.ts";
-import { type FakeHomeserver, startHomeserver } from "../../support/homeserver.ts";
+import { startStack, type TestOrigin } from "../../support/app.ts";
+import type { FakeHomeserver } from "../../support/homeserver.ts";
 import { ask, type Heard, upload } from "../../support/http.ts";
 import type { Lifetime } from "../../support/lifetime.ts";
 import { untilRevoked } from "../../support/until_revoked.ts";
-import { layWire, type Wire } from "../../support/wire.ts";
+import type { Wire } from "../../support/wire.ts";
 
 /** A user with two devices, whom both tiers know. */
 export interface Devices {
@@ -37,29 +35,14 @@ export async function setLogoutStage(
   lifetime: Lifetime,
   { postgres = false, patienceS = 30 } = {},
 ): Promise<LogoutStage> {
-  const homeserver = await startHomeserver({ uploader: { user_id: "@uploader:example.org", device_id: "D" } });
-  lifetime.after(() => homeserver.close());
-  const hopSecret = "a-secret-for-tests-that-is-long-enough-0123456789";
-  const edge = await startEdge({ hopSecret });
-  lifetime.after(() => edge.dispose());
-  const bucketWire = await layWire(lifetime, edge.s3.endpoint);
-  const database = postgres ? await newDatabase(4) : undefined;
-  if (database) lifetime.after(() => database.drop());
-  const databaseWire = database && (await layWire(lifetime, database.url));
-  const { bucket, accessKeyId, secretAccessKey } = edge.s3;
-  const origin = await startOrigin(lifetime, {
-    homeservers: { "example.org": homeserver.url },
-    postgres: databaseWire?.url,
-    yaml: `
-timeouts: { clientServerTimeoutSeconds: ${patienceS} }
-edge:
-  enabled: true
-  hopSecret: ${hopSecret}
-  bucket: { endpoint: "${bucketWire.url}", bucketName: "${bucket}", accessKeyId: "${accessKeyId}", accessSecret: "${secretAccessKey}" }
-`,
+  const stack = await startStack(lifetime, {
+    accounts: { uploader: { user_id: "@uploader:example.org", device_id: "D" } },
+    yaml: `timeouts: { clientServerTimeoutSeconds: ${patienceS} }`,
+    wires: postgres ? ["bucket", "database"] : ["bucket"],
   });
-  await edge.tellOrigin(origin.url);
-  const tiers = { origin: origin.url, edge: edge.url };
+  const { origin, edge, homeserver, wires, tiers } = stack;
+  const { bucket: bucketWire, database: databaseWire } = wires;
+  if (!bucketWire) throw new Error("the bucket has no wire");
   const path = `/_matrix/client/v1/media/download/${await upload(origin.url, "uploader", "words ".repeat(50))}`;
   const get: LogoutStage["get"] = (tier, token) => ask(tiers[tier], path, { token });
 

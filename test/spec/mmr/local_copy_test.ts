@@ -3,11 +3,12 @@ import { before, describe, test } from "node:test";
 import { startOrigin, type TestOrigin } from "../../support/app.ts";
 import { type FakeHomeserver, startHomeserver } from "../../support/homeserver.ts";
 import { ask, jsonOf, upload } from "../../support/http.ts";
-import { bytes, closing, download } from "../uploads/stage.ts";
+import { lifetimeOfSuite } from "../../support/lifetime.ts";
+import { bytes, download } from "../uploads/stage.ts";
 
 const HERE = { host: "example.org" };
 const THERE = { host: "example.com" };
-const lifetime = closing();
+const lifetime = lifetimeOfSuite();
 let origin: TestOrigin;
 let here: FakeHomeserver;
 

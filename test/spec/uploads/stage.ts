@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { request } from "node:http";
-import { after, before } from "node:test";
+import { before } from "node:test";
 import { type OriginOptions, startOrigin, startStack, type TestOrigin, type TestStack } from "../../support/app.ts";
 import type { Account } from "../../support/homeserver.ts";
 import { type FakeHomeserver, startHomeserver } from "../../support/homeserver.ts";
 import { type Asking, ask, type Heard, jsonOf } from "../../support/http.ts";
+import { type Lifetime, lifetimeOfSuite } from "../../support/lifetime.ts";
 
 /** The server that all users of these tests belong to. */
 export const SERVER = "example.org";
@@ -65,18 +66,9 @@ export function download(id: string, query = ""): string {
   return `/_matrix/client/v1/media/download/${id}${query}`;
 }
 
-/** Closes what the tests of a file opened, when they are over. Declared before anything that is to be closed. */
-export function closing(): { after(close: () => unknown): void } {
-  const closers: (() => unknown)[] = [];
-  after(async () => {
-    for (const close of closers.reverse()) await close();
-  });
-  return { after: (close) => closers.push(close) };
-}
-
 /** Both tiers, for the tests of one file. */
 export function stackForFile(options: Partial<OriginOptions> = {}): () => TestStack {
-  const lifetime = closing();
+  const lifetime = lifetimeOfSuite();
   let stack: TestStack | undefined;
   before(async () => {
     stack = await startStack(lifetime, options);
@@ -91,7 +83,7 @@ export interface Lone extends TestOrigin {
 
 /** An origin alone, for the tests of one file. */
 export function originForFile(options: Partial<OriginOptions> = {}): () => Lone {
-  const lifetime = closing();
+  const lifetime = lifetimeOfSuite();
   let lone: Lone | undefined;
   before(async () => {
     lone = await startLone(lifetime, options);
@@ -100,10 +92,7 @@ export function originForFile(options: Partial<OriginOptions> = {}): () => Lone 
 }
 
 /** An origin alone, with a homeserver for {@link SERVER}. */
-export async function startLone(
-  lifetime: { after(close: () => unknown): void },
-  options: Partial<OriginOptions> = {},
-): Promise<Lone> {
+export async function startLone(lifetime: Lifetime, options: Partial<OriginOptions> = {}): Promise<Lone> {
   const homeserver = await startHomeserver({});
   lifetime.after(() => homeserver.close());
   const origin = await startOrigin(lifetime, { homeservers: { [SERVER]: homeserver.url }, ...options });
