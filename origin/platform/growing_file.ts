@@ -1,5 +1,6 @@
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { pullStream } from "./pull_stream.ts";
 
 const CHUNK = 128 * 1024;
 
@@ -92,40 +93,19 @@ export class GrowingFile {
     if (this.#users === 0 || this.#isGivenUp) return undefined;
     this.#users += 1;
     let position = 0;
-    let left = false;
-    const leave = async () => {
-      if (left) return;
-      left = true;
-      signal.removeEventListener("abort", onAbort);
-      await this.#release();
-    };
-    let onAbort = () => {};
-    return new ReadableStream<Uint8Array>(
-      {
-        start(controller) {
-          onAbort = () => {
-            controller.error(signal.reason);
-            leave().catch(() => undefined);
-          };
-          signal.addEventListener("abort", onAbort, { once: true });
-          if (signal.aborted) onAbort();
-        },
-        pull: async (controller) => {
-          try {
-            const chunk = await this.#next(position, () => left);
-            if (left) return;
-            position += chunk?.byteLength ?? 0;
-            if (chunk) controller.enqueue(chunk);
-            else await leave().then(() => controller.close());
-          } catch (error) {
-            await leave();
-            throw error;
-          }
-        },
-        cancel: leave,
+    let hasLeft = false;
+    return pullStream({
+      signal,
+      next: async () => {
+        const chunk = await this.#next(position, () => hasLeft);
+        position += chunk?.byteLength ?? 0;
+        return chunk;
       },
-      { highWaterMark: 0 },
-    );
+      onEnd: () => {
+        hasLeft = true;
+        return this.#release();
+      },
+    });
   }
 
   /** The bytes at `position`, once there are some; `undefined` at the end, or when the reader has left. */

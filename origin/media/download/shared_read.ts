@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { HeldBodies, type Hold } from "../../../shared/http/held_bodies.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
+import { pullStream } from "../../platform/pull_stream.ts";
 import { SingleFlight } from "../../platform/single_flight.ts";
 import type { Servable } from "./servable.ts";
 import { makeSpooledRead, type SpoolOptions } from "./spooled_read.ts";
@@ -77,24 +78,14 @@ export function makeSharedRead(options: SharedReadOptions): OpenShared {
 /** The bytes, piece by piece as they are taken. `release` is called when they are, or nobody wants them any more. */
 function streamOf(body: Uint8Array, release: () => void, signal: AbortSignal): ReadableStream<Uint8Array> {
   let position = 0;
-  signal.addEventListener("abort", release, { once: true });
-  const over = () => {
-    signal.removeEventListener("abort", release);
-    release();
-  };
-  if (signal.aborted) over();
-  return new ReadableStream<Uint8Array>(
-    {
-      pull(controller) {
-        const piece = body.subarray(position, position + PIECE_BYTES);
-        position += piece.byteLength;
-        if (piece.byteLength > 0) controller.enqueue(piece);
-        if (position < body.byteLength) return;
-        controller.close();
-        over();
-      },
-      cancel: over,
+  return pullStream({
+    signal,
+    length: body.byteLength,
+    async next() {
+      const piece = body.subarray(position, position + PIECE_BYTES);
+      position += piece.byteLength;
+      return piece;
     },
-    { highWaterMark: 0 },
-  );
+    onEnd: release,
+  });
 }

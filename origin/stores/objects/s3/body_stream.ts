@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { pullStream } from "../../../platform/pull_stream.ts";
 import { watchStore } from "./s3_errors.ts";
 import type { Seat } from "./seats.ts";
 
@@ -22,17 +23,11 @@ export function bodyStream(body: Readable, options: BodyStreamOptions): Readable
   const { length, seat, silenceMs } = options;
   const signal = AbortSignal.any([options.signal, seat.signal]);
   const chunks = body.iterator({ destroyOnReturn: true }) as AsyncIterator<Uint8Array>;
-  const abort = () => end(signal.reason);
   let missing = length;
 
-  function end(reason?: unknown): void {
-    body.destroy(reason as Error | undefined);
-    seat.leave();
-  }
-
-  async function next(): Promise<Uint8Array | undefined> {
+  async function read(): Promise<Uint8Array | undefined> {
     const silence = watchStore(silenceMs);
-    silence.signal.addEventListener("abort", () => end(silence.signal.reason));
+    silence.signal.addEventListener("abort", () => body.destroy(silence.signal.reason));
     seat.works();
     try {
       const { done, value } = await chunks.next();
@@ -47,29 +42,20 @@ export function bodyStream(body: Readable, options: BodyStreamOptions): Readable
     }
   }
 
-  signal.addEventListener("abort", abort, { once: true });
-  body.once("close", () => {
-    signal.removeEventListener("abort", abort);
-    seat.leave();
-  });
+  body.once("close", () => seat.leave());
   body.on("error", () => undefined); // Also when nobody reads; a reader gets it from the iterator.
   seat.rests();
-  if (signal.aborted) abort();
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const chunk = await next();
-        missing -= chunk?.byteLength ?? 0;
-        if (missing < 0 || (missing > 0 && !chunk)) {
-          end();
-          throw new Error(`Cannot read ${length} bytes: the object has ${missing < 0 ? "more" : `${missing} fewer`}`);
-        }
-        if (chunk) return controller.enqueue(chunk);
-        seat.leave();
-        controller.close();
-      },
-      cancel: () => end(),
+  return pullStream({
+    signal,
+    async next() {
+      const chunk = await read();
+      missing -= chunk?.byteLength ?? 0;
+      if (missing >= 0 && (missing === 0 || chunk)) return chunk;
+      throw new Error(`Cannot read ${length} bytes: the object has ${missing < 0 ? "more" : `${missing} fewer`}`);
     },
-    { highWaterMark: 0 },
-  );
+    onEnd(reason) {
+      body.destroy(reason instanceof Error ? reason : undefined);
+      seat.leave();
+    },
+  });
 }
