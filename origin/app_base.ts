@@ -33,8 +33,6 @@ export interface Overrides {
   readonly graceMs?: number;
   /** How long a body of a request may stand still. */
   readonly bodyIdleMs?: number;
-  /** How long the last bytes of an answer to the edge may wait for the publication of what is answered. */
-  readonly publicationWaitMs?: number;
   /** Objects without a row younger than this are left alone. */
   readonly orphanAgeMs?: number;
   /** How many requests may wait for asynchronous uploads. */

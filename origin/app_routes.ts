@@ -45,7 +45,6 @@ export interface RouteParts {
 }
 
 const BODY_IDLE_MS = 30_000;
-const PUBLICATION_WAIT_MS = 5_000;
 const VERSIONS_MS = 60_000;
 const MIB = 1_048_576;
 const SHARED_READ = { memoryBodyBytes: MIB, keptBytes: 32 * MIB, timeoutMs: 30_000, spoolBodyBytes: 256 * MIB };
@@ -68,7 +67,6 @@ export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]
       download: media.download,
       thumbnail: media.thumbnail,
       limits,
-      publicationWaitMs: publicationWaitMs(base),
     }),
     ...listFederationRoutes(base, parts),
     ...configRoutes(asking),
@@ -94,10 +92,6 @@ export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]
   ];
 }
 
-function publicationWaitMs({ overrides }: Base): number {
-  return overrides.publicationWaitMs ?? PUBLICATION_WAIT_MS;
-}
-
 function listFederationRoutes(base: Base, parts: RouteParts): Route[] {
   const { live, limits, federation, media, edge } = parts;
   const { clock, steady, safeFetch, makeMediaId, makeTemporaryId } = base;
@@ -108,7 +102,7 @@ function listFederationRoutes(base: Base, parts: RouteParts): Route[] {
   );
   return [
     ...federationRoutes({
-      ...{ authenticateServer, limits, publicationWaitMs: publicationWaitMs(base) },
+      ...{ authenticateServer, limits },
       download: media.download,
       thumbnail: media.thumbnail,
       openShared: makeSharedRead({ ...SHARED_READ, clock: steady, spool: { ...SPOOL, makeId: makeTemporaryId } }),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { startStack, type TestStack } from "../support/app.ts";
-import { ask } from "../support/http.ts";
+import { ask, untilHit } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
 import {
   envelope,
@@ -49,13 +49,14 @@ function offerSlowly(id: string, bytes: Buffer, announced: boolean): (how?: "end
   return (how = "end") => gate.resolve(how);
 }
 
-test("remote media flows through the edge while it is fetched, and is the edge's own from the second request on", async () => {
+test("remote media flows through the edge while it is fetched, and is the edge's own when it is published", async () => {
   const bytes = Buffer.alloc(2_000_000, "from far away ");
   const go = offerSlowly("far", bytes, true);
   const first = await openStream(stack.tiers.edge, path("far"), { token: USER });
   await first.received(900_000);
   go();
   assert.ok((await first.end()).equals(bytes));
+  await untilHit(() => ask(stack.tiers.edge, path("far"), { token: USER }));
   const seen = await stack.origin.app.metrics.requestsSeen();
   for (let round = 0; round < 3; round += 1) {
     const heard = await ask(stack.tiers.edge, path("far"), { token: USER });

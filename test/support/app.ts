@@ -45,8 +45,6 @@ export interface OriginOptions {
 }
 
 const POOL = 5;
-/** The answer after one at the edge is a hit, however slow the machine is. */
-const PUBLICATION_WAIT_MS = 60_000;
 
 /** Starts an origin with a fresh database and datastore in a temporary folder. */
 export async function startOrigin(lifetime: Lifetime, options: OriginOptions): Promise<TestOrigin> {
@@ -57,7 +55,7 @@ export async function startOrigin(lifetime: Lifetime, options: OriginOptions): P
   if (postgres === undefined && options.folder === undefined) await putPglite(databaseFolder(folder));
   const yaml = yamlOf(folder, { ...options, postgres });
   const { config } = parseConfig([{ name: "test.yaml", text: yaml }, ...(options.files ?? [])]);
-  const app = await buildApp(config, { log: silentLog, publicationWaitMs: PUBLICATION_WAIT_MS, ...options.overrides });
+  const app = await buildApp(config, { log: silentLog, ...options.overrides });
   lifetime.after(async () => {
     await app.close();
     await own?.drop();

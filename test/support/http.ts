@@ -1,4 +1,5 @@
 import { request as httpRequest } from "node:http";
+import { until } from "./until.ts";
 
 /** An answer, whole. Header names are lower case. */
 export interface Heard {
@@ -73,6 +74,22 @@ export async function upload(
   });
   if (heard.status !== 200) throw new Error(`the upload was answered ${heard.status}: ${heard.body}`);
   return (JSON.parse(heard.body.toString()) as { content_uri: string }).content_uri.replace("mxc://", "");
+}
+
+/**
+ * Asks until the edge answers by itself, and resolves with that answer. Nobody waits for what a miss lets the origin publish: the
+ * edge finds it when it is there.
+ */
+export function untilHit(get: () => Promise<Heard>): Promise<Heard> {
+  return until(async () => {
+    const heard = await get();
+    return isHit(heard) && heard;
+  }, "the edge does not answer by itself");
+}
+
+/** Whether the edge has answered by itself. */
+export function isHit({ headers }: Heard): boolean {
+  return headers["cache-status"]?.endsWith("hit") === true;
 }
 
 /** The JSON of an answer. */

@@ -4,7 +4,6 @@ import { answerArriving } from "../../../shared/http/media_answer.ts";
 import type { Arriving } from "../../media/download/servable.ts";
 import { settleWhenSent } from "../limit.ts";
 import { headerOf } from "../request/request_context.ts";
-import { holdLast } from "./publication.ts";
 import type { ReplyOptions } from "./reply_media.ts";
 import { writeBody } from "./write.ts";
 
@@ -35,7 +34,7 @@ export function needsLength(request: FastifyRequest): boolean {
 export async function replyArriving(
   reply: FastifyReply,
   { media, bytes, isCharged }: Arriving,
-  { publication, charge }: Pick<ReplyOptions, "publication" | "charge">,
+  { charge }: Pick<ReplyOptions, "charge">,
 ): Promise<void> {
   const charged = isCharged
     ? undefined
@@ -44,5 +43,5 @@ export async function replyArriving(
         throw error;
       });
   if (charged) settleWhenSent(reply, charged);
-  await writeBody(reply, 200, answerArriving(media), bytes, publication && ((source) => holdLast(source, publication)));
+  await writeBody(reply, 200, answerArriving(media), bytes);
 }

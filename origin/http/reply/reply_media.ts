@@ -6,12 +6,10 @@ import type { Servable } from "../../media/download/servable.ts";
 import { lost } from "../../stores/objects/store_trouble.ts";
 import { settleWhenSent } from "../limit.ts";
 import { headerOf } from "../request/request_context.ts";
-import { holdLast, type Publication, withinWait } from "./publication.ts";
 import { writeBody, writeHead } from "./write.ts";
 
 /** What {@link replyMedia} is told beside the media. */
 export interface ReplyOptions {
-  readonly publication?: Publication | undefined;
   readonly openRangeMaxBytes: number;
   /** Charges so many bytes to whoever asked, before any is sent. */
   readonly charge: (bytes: number) => Promise<Charge>;
@@ -19,8 +17,7 @@ export interface ReplyOptions {
 
 /**
  * Answers with media: conditionals, ranges and headers by `shared/http/media_answer` (the edge uses the same), the bytes
- * straight from the datastore. `publication` is what the edge needs for its next request to be a hit: the last bytes are
- * held back until it is over (or a few seconds have passed). Of the bytes that are charged, those not sent are given back.
+ * straight from the datastore. Of the bytes that are charged, those not sent are given back.
  */
 export async function replyMedia(
   request: FastifyRequest,
@@ -31,7 +28,6 @@ export async function replyMedia(
   const media: ServedMedia = { ...servable.media, openRangeMaxBytes: options.openRangeMaxBytes };
   const answer = answerMedia({ method: request.method, header: (name) => headerOf(request, name) }, media);
   if (answer.status === 304 || request.method === "HEAD") {
-    await withinWait(options.publication);
     return writeHead(reply, answer.status, answer.headers);
   }
   const { signal } = request.context;
@@ -42,9 +38,7 @@ export async function replyMedia(
     throw error;
   });
   settleWhenSent(reply, charge);
-  const { publication } = options;
-  const held = publication && ((source: AsyncIterable<Uint8Array>) => holdLast(source, publication));
-  await writeBody(reply, answer.status, answer.headers, bytes, held);
+  await writeBody(reply, answer.status, answer.headers, bytes);
 }
 
 async function opened(servable: Servable, slice: ByteSlice | undefined, signal: AbortSignal) {

@@ -5,22 +5,18 @@ import type { Servable } from "../../media/download/servable.ts";
 import type { OpenShared } from "../../media/download/shared_read.ts";
 import { lost } from "../../stores/objects/store_trouble.ts";
 import { settleWhenSent } from "../limit.ts";
-import { type Publication, withinWait } from "./publication.ts";
 import { writeBody } from "./write.ts";
 
 /** What {@link replyMultipart} is told beside the media. */
 export interface MultipartOptions {
   readonly boundary: string;
   readonly open: OpenShared;
-  /** Of all that the edge needs to answer the next request by itself. */
-  readonly publication: Publication | undefined;
   /** Charges so many bytes to whoever asked, before any is sent. */
   readonly charge: (bytes: number) => Promise<Charge>;
 }
 
 /**
- * Answers another server with media, by `shared/http/federation_answer` (the edge uses the same). The last bytes are held back until
- * the publication has settled, or a few seconds have passed.
+ * Answers another server with media, by `shared/http/federation_answer` (the edge uses the same).
  */
 export async function replyMultipart(
   request: FastifyRequest,
@@ -37,7 +33,7 @@ export async function replyMultipart(
   });
   settleWhenSent(reply, charge);
   await writeBody(reply, 200, answer.headers, bytes, (source) =>
-    framedBody(answer, whole(source, servable.media.size), options.publication),
+    framedBody(answer, whole(source, servable.media.size)),
   );
 }
 
@@ -50,11 +46,9 @@ async function opened(open: OpenShared, servable: Servable, signal: AbortSignal)
 async function* framedBody(
   frame: { readonly head: Uint8Array; readonly tail: Uint8Array },
   media: AsyncIterable<Uint8Array>,
-  publication: Publication | undefined,
 ): AsyncGenerator<Uint8Array> {
   yield frame.head;
   yield* media;
-  await withinWait(publication);
   yield frame.tail;
 }
 

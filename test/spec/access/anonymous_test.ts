@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { ACCOUNTS, startStack, type TestStack } from "../../support/app.ts";
 import { startHomeserver } from "../../support/homeserver.ts";
-import { ask, jsonOf, told, upload } from "../../support/http.ts";
+import { ask, jsonOf, told, untilHit, upload } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
 import { makePhoto } from "../../support/pictures.ts";
 import { assertAlike } from "../tiers/assert_alike.ts";
@@ -65,14 +65,13 @@ describe("a host that somebody serves, without a token", () => {
     ["an open range", `${V3}/download/{id}`, { range: "bytes=0-" }],
   ];
   for (const [name, template, headers] of ways) {
-    test(`${name} of what is not frozen is a hit from the second time on, the same as at the origin`, async () => {
+    test(`${name} of what is not frozen becomes a hit, the same as at the origin`, async () => {
       const path = template.replace("{id}", id);
       const asking = { headers: { ...SERVED, ...headers } };
       const first = await ask(stack.tiers.edge, path, asking);
       assert.ok(first.status < 300, `${first.status} ${first.body}`);
-      const second = await ask(stack.tiers.edge, path, asking);
-      assert.equal(second.headers["cache-status"], "mxcdn-edge; hit");
-      assert.deepEqual(told(second), told(await ask(stack.tiers.origin, path, asking)));
+      const later = await untilHit(() => ask(stack.tiers.edge, path, asking));
+      assert.deepEqual(told(later), told(await ask(stack.tiers.origin, path, asking)));
     });
   }
 });

@@ -6,7 +6,7 @@ import { before, describe, test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { startStack, type TestStack } from "../../support/app.ts";
-import { ask, upload } from "../../support/http.ts";
+import { ask, untilHit, upload } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
 import { bytes, download } from "../uploads/stage.ts";
 
@@ -129,6 +129,9 @@ const CASES = [
 describe(`${READERS} readers that stop reading`, { skip: process.platform !== "linux" }, () => {
   for (const [name, tier, isHit] of CASES) {
     test(`at ${name}: memory stays flat, others are answered, and what they held is let go`, async () => {
+      if (isHit) {
+        await untilHit(() => ask(stack.tiers[tier], download(large[tier]), { token: USER, method: "HEAD" }));
+      }
       const before = await memoryBytes();
       const readers = await Promise.all(Array.from({ length: READERS }, () => beginReading(tier, isHit)));
       await pause(500);

@@ -11,7 +11,6 @@ import type { MediaAccess } from "../../../media/download/find_servable.ts";
 import type { FindOrMakeThumbnail } from "../../../media/thumbnail/thumbnail.ts";
 import type { Authenticate } from "../../authenticate.ts";
 import { countedAs } from "../../limit.ts";
-import { publicationOf } from "../../reply/publication.ts";
 import { mayArrive, needsLength, replyArriving } from "../../reply/reply_arriving.ts";
 import { replyMedia } from "../../reply/reply_media.ts";
 import { headerOf, queryOf } from "../../request/request_context.ts";
@@ -24,8 +23,6 @@ export interface MediaRouteParts {
   readonly download: Download;
   readonly thumbnail: FindOrMakeThumbnail;
   readonly limits: Pick<Limits, "chargeDownload">;
-  /** How long an answer to the edge may wait for its publication, in milliseconds. */
-  readonly publicationWaitMs: number;
 }
 
 type DownloadRoute = Extract<MediaRoute, { kind: "download" }>;
@@ -62,12 +59,12 @@ export function mediaRoutes(parts: MediaRouteParts): Route[] {
             who: countedAs(request, subject),
             accept: headerOf(request, "accept"),
           });
-    const published = request.context.fromEdge ? served.publish?.() : undefined;
-    const publication = published && publicationOf(published, parts.publicationWaitMs);
+    // The answer does not wait for it: the edge finds it when it is there.
+    if (request.context.fromEdge) void served.publish?.();
     const charge = (bytes: number) => parts.limits.chargeDownload(countedAs(request, subject), bytes);
-    if ("bytes" in served) return await replyArriving(reply, served, { publication, charge });
+    if ("bytes" in served) return await replyArriving(reply, served, { charge });
     const { openRangeMaxBytes } = domain.policy;
-    return await replyMedia(request, reply, served.servable, { openRangeMaxBytes, publication, charge });
+    return await replyMedia(request, reply, served.servable, { openRangeMaxBytes, charge });
   }
 
   async function download(request: FastifyRequest, { mxc, fileName }: DownloadRoute, access: MediaAccess) {

@@ -12,7 +12,6 @@ import type { OpenShared } from "../../../media/download/shared_read.ts";
 import type { FindOrMakeThumbnail } from "../../../media/thumbnail/thumbnail.ts";
 import type { PublishKey } from "../../../publish/publish_key.ts";
 import type { AuthenticatedServer, AuthenticateServer } from "../../authenticate_server.ts";
-import { publicationOf } from "../../reply/publication.ts";
 import { replyMultipart } from "../../reply/reply_multipart.ts";
 import { queryOf } from "../../request/request_context.ts";
 import type { Route } from "../../server.ts";
@@ -24,8 +23,6 @@ export interface FederationRouteParts {
   readonly thumbnail: FindOrMakeThumbnail;
   readonly openShared: OpenShared;
   readonly limits: Pick<Limits, "chargeDownload">;
-  /** How long an answer to the edge may wait for its publication, in milliseconds. */
-  readonly publicationWaitMs: number;
   /** Absent where there is no edge. */
   readonly publishKey: PublishKey | undefined;
 }
@@ -44,14 +41,12 @@ export function federationRoutes(parts: FederationRouteParts): Route[] {
     const server = await parts.authenticateServer(request);
     const { fromEdge } = request.context;
     // Whatever comes of this request: the edge is to judge the next one of this server by itself.
-    const keyPublished = fromEdge ? parts.publishKey?.(server.keys, server.tenant.domain) : undefined;
-    const key = keyPublished && publicationOf(keyPublished, parts.publicationWaitMs);
+    if (fromEdge) void parts.publishKey?.(server.keys, server.tenant.domain);
     const served = await find(request, server);
-    const published = Promise.all([key?.over, fromEdge && served.publish?.()]);
+    if (fromEdge) void served.publish?.();
     return await replyMultipart(request, reply, served.servable, {
       boundary: formatBoundary(randomBytes(16)),
       open: parts.openShared,
-      publication: fromEdge ? publicationOf(published, parts.publicationWaitMs) : undefined,
       charge: (bytes) => parts.limits.chargeDownload({ kind: "server", serverName: server.serverName }, bytes),
     });
   }
