@@ -70,6 +70,13 @@ function ofServer(error: Error): Trouble | undefined {
   return BY_STATE[code];
 }
 
+/** See `stores/db/migrate.ts`: the same for a server and for the embedded database. */
+export function schemaTrouble(error: unknown): Trouble | undefined {
+  const mismatch = withCauses(error).find((one) => one instanceof Error && "unfit" in one && one.unfit === "schema");
+  if (!(mismatch instanceof Error)) return undefined;
+  return { why: mismatch.message, cure: "give mxcdn a new, empty database, or start the version that made this one" };
+}
+
 /** See `server_fitness.ts`. */
 function unfit(error: Error): Trouble | undefined {
   switch ("unfit" in error ? error.unfit : undefined) {
@@ -82,6 +89,8 @@ function unfit(error: Error): Trouble | undefined {
         why: error.message,
         cure: "make the database anew (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)",
       };
+    case "schema":
+      return schemaTrouble(error);
     default:
       return undefined;
   }

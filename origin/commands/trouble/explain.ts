@@ -2,7 +2,7 @@ import { ConfigError, formatProblem } from "../../config/checks/config_error.ts"
 import { FolderTakenError } from "../../platform/folder_lock.ts";
 import { type Dependency, StartTrouble } from "../../platform/start_trouble.ts";
 import { codeOf, connectionTrouble, type Trouble, withCauses } from "./connection_trouble.ts";
-import { databaseTrouble } from "./database_trouble.ts";
+import { databaseTrouble, schemaTrouble } from "./database_trouble.ts";
 import { folderTrouble } from "./folder_trouble.ts";
 import { METRICS_PORT, ORIGIN_PORT, portTrouble } from "./port_trouble.ts";
 
@@ -64,9 +64,8 @@ function troubleOfFolder(error: unknown): Trouble | undefined {
   if (taken instanceof FolderTakenError) {
     return { why: `${taken.holder} is using it`, cure: "stop that one first, or name another folder" };
   }
-  return withCauses(error)
-    .map((one) => folderTrouble(codeOf(one) ?? ""))
-    .find((one) => one !== undefined);
+  const found = withCauses(error).map((one) => folderTrouble(codeOf(one) ?? ""));
+  return schemaTrouble(error) ?? found.find((one) => one !== undefined);
 }
 
 /** An error that nobody has a name for: of a file, or of a connection, or whatever it is. */

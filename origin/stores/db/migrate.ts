@@ -15,13 +15,22 @@ const FILE_NAME = /^\d{4}_[a-z0-9_]+\.sql$/;
 /** "mxcdn" in ASCII: what the processes that start at once wait for each other on. */
 const LOCK = "470171214958";
 const UNIQUE_VIOLATION = "23505";
+/** What the schema began with in development, before the first release. */
+const UNRELEASED = "0001_media.sql";
+
+/** The schema of the database is not one that this version can bring up to date. */
+export class SchemaMismatchError extends Error {
+  override readonly name = "SchemaMismatchError";
+  readonly unfit = "schema";
+}
 
 /**
  * Brings the schema up to date: applies the files of `folder` (`NNNN_name.sql`) that were not applied yet, in order, each in
  * one transaction. Several processes may start at once. Returns the names of the files applied by this call.
  *
- * Errors: an Error when an applied file was edited or is missing here (a newer version of the service was here before),
- * or a new one comes before an applied one; whatever a file's SQL throws, with nothing of that file applied.
+ * Errors: {@link SchemaMismatchError} when an applied file was edited or is missing here (a newer version of the service was
+ * here before, or one that was never released), or a new one comes before an applied one; whatever a file's SQL throws, with
+ * nothing of that file applied.
  */
 export async function migrate(database: Database, folder: URL | string): Promise<string[]> {
   const migrations = await readMigrations(folder);
@@ -58,14 +67,16 @@ async function findNext(database: Database, migrations: readonly Migration[]): P
   const { rows } = await database.query<{ name: string; checksum: string }>(
     "SELECT name, checksum FROM schema_migrations ORDER BY name",
   );
+  if (rows[0]?.name === UNRELEASED && !migrations.some(({ name }) => name === UNRELEASED)) {
+    throw new SchemaMismatchError("its schema is from development, before the first release");
+  }
   for (const [index, applied] of rows.entries()) {
     const file = migrations.find(({ name }) => name === applied.name);
-    if (!file)
-      throw new Error(`Cannot migrate: the database knows ${applied.name}, this version of the service does not`);
+    if (!file) throw new SchemaMismatchError(`it has ${applied.name}, which this version does not know`);
     if (file.checksum !== applied.checksum)
-      throw new Error(`Cannot migrate: ${file.name} was edited after it was applied`);
+      throw new SchemaMismatchError(`${file.name} was edited after it was applied`);
     if (migrations[index] !== file)
-      throw new Error(`Cannot migrate: ${file.name} was applied before one that precedes it`);
+      throw new SchemaMismatchError(`${file.name} was applied before one that precedes it`);
   }
   return migrations[rows.length];
 }

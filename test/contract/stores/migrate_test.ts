@@ -21,7 +21,7 @@ for (const kind of databaseKinds()) {
     test("applies this repository's own migrations once", async (t) => {
       const db = await openTestDatabase(t, kind, { empty: true });
       const applied = await migrate(db, MIGRATIONS);
-      assert.equal(applied[0], "0001_media.sql");
+      assert.deepEqual(applied, ["0001_schema.sql"]);
       assert.deepEqual(await migrate(db, MIGRATIONS), []);
     });
 
@@ -67,7 +67,16 @@ for (const kind of databaseKinds()) {
     test("refuses a database that a newer version has migrated", async (t) => {
       const db = await openTestDatabase(t, kind, { empty: true });
       await migrate(db, await folderOf(t, TWO));
-      await assert.rejects(migrate(db, await folderOf(t, ONE)), /knows 0002_two\.sql/);
+      await assert.rejects(
+        migrate(db, await folderOf(t, ONE)),
+        /it has 0002_two\.sql, which this version does not know/,
+      );
+    });
+
+    test("refuses a schema from before the first release", async (t) => {
+      const db = await openTestDatabase(t, kind, { empty: true });
+      await migrate(db, await folderOf(t, { "0001_media.sql": "SELECT 1", "0002_thumbnails.sql": "SELECT 1" }));
+      await assert.rejects(migrate(db, MIGRATIONS), /from development, before the first release/);
     });
 
     test("refuses a new file before an applied one, and file names out of order", async (t) => {

@@ -76,6 +76,18 @@ describe("a start that ends says why in one line, and what to do:", { timeout: 3
     });
   }
 
+  test("the database has a schema from before the first release", async () => {
+    const made = await newFolder();
+    const db = await made.open();
+    await db.exec(`CREATE TABLE schema_migrations (name text PRIMARY KEY, checksum text NOT NULL);
+      INSERT INTO schema_migrations VALUES ('0001_media.sql', 'old'), ('0002_thumbnails.sql', 'old')`);
+    await db.close();
+    await rename(made.folder, join(folder, "db"));
+    assert.deepEqual(await start(), [
+      "mxcdn: cannot use the embedded database in ./db: its schema is from development, before the first release; give mxcdn a new, empty database, or start the version that made this one",
+    ]);
+  });
+
   test("another process uses the embedded database", async (t) => {
     const made = await newFolder();
     await rename(made.folder, join(folder, "db"));
