@@ -7,7 +7,7 @@ import { type OpenDatastores, openDatastores } from "./app_datastores.ts";
 import { openDatabase } from "./app_stores.ts";
 import type { Config } from "./config/schema.ts";
 import { type Imager, makeImager } from "./imaging/imager.ts";
-import { OwnQuestions } from "./matrix/homeserver/own_questions.ts";
+import { OwnQuestions } from "./matrix/own_questions.ts";
 import { type Dns, makeDns } from "./net/dns.ts";
 import { makeAddressGuard } from "./net/ip_ranges.ts";
 import { makeSafeFetch, type SafeFetch } from "./net/safe_fetch.ts";

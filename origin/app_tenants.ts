@@ -7,7 +7,7 @@ import type { Domain, MediaKind } from "./domains/domain.ts";
 import type { Tenant } from "./domains/tenant.ts";
 import type { SigningIdentity } from "./matrix/federation/federation_request.ts";
 import { type Homeserver, makeHomeserver } from "./matrix/homeserver/homeserver.ts";
-import type { OwnQuestions } from "./matrix/homeserver/own_questions.ts";
+import type { OwnQuestions } from "./matrix/own_questions.ts";
 import type { SafeFetch } from "./net/safe_fetch.ts";
 import type { Clock, SteadyClock } from "./platform/clock.ts";
 import type { Datastore } from "./stores/objects/datastore.ts";

@@ -8,7 +8,7 @@ import {
 import { errorAnswer, preflightAnswer } from "../../shared/http/respond.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import { HOP_PREFIX } from "../../shared/tiers/hop_paths.ts";
-import { LEADS_BACK, QUESTION_HEADER } from "../matrix/homeserver/own_questions.ts";
+import { LEADS_BACK, QUESTION_HEADER } from "../matrix/own_questions.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { matrixErrorOf } from "./errors.ts";
 import { LingeringClose } from "./lingering_close.ts";

@@ -1,6 +1,6 @@
 import { type ConfigProblem, formatProblem } from "../../config/checks/config_error.ts";
 import type { LoadedConfig } from "../../config/load.ts";
-import { type Finding, PROBE_MS, probeHomeservers } from "../../matrix/homeserver/probe_homeserver.ts";
+import { type Finding, PROBE_MS, probeHomeservers } from "../../matrix/probe_homeserver.ts";
 import type { Say } from "../say.ts";
 import { connectionTrouble, type Trouble } from "./connection_trouble.ts";
 

@@ -4,9 +4,9 @@ import type { SafeFetch } from "../../net/safe_fetch.ts";
 import { Circuit, CircuitOpenError, type Judgement } from "../../platform/circuit.ts";
 import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import { judgeError } from "../federation/federation_judgement.ts";
+import { LEADS_BACK } from "../own_questions.ts";
 import { HomeserverOutage, readAnswer, type UncheckedObject, UnusableAnswer } from "./homeserver_answer.ts";
 import { isAbout, readVersions, readWhoAmI, type Versions, type WhoAmI } from "./homeserver_facts.ts";
-import { LEADS_BACK } from "./own_questions.ts";
 
 /** Which API tells administrators apart (`homeservers[].adminApiKind`). */
 export type AdminApiKind = "synapse" | "dendrite" | "matrix";

@@ -1,7 +1,7 @@
 import { type Errcode, isErrcode, MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import type { SafeResponse } from "../../net/fetch_answer.ts";
 import type { Clock } from "../../platform/clock.ts";
-import { LEADS_BACK, leadsBack } from "./own_questions.ts";
+import { LEADS_BACK, leadsBack } from "../own_questions.ts";
 
 /** A JSON object as another server sent it; nothing in it has been checked. */
 export type UncheckedObject = Readonly<Record<string, unknown>>;

@@ -7,7 +7,7 @@ import { FetchError } from "../../net/fetch_error.ts";
 import type { SafeFetch } from "../../net/safe_fetch.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
 import type { FederationFetch, SigningIdentity } from "../federation/federation_request.ts";
-import { fromStatus, malformed, notThere, readErrcode, toRemoteError } from "../federation/remote_error.ts";
+import { fromStatus, malformed, notThere, readErrcode, toRemoteError } from "../peer_failure.ts";
 import { openEnvelope } from "./media_envelope.ts";
 
 /** Media of another server, on its way to us. */

@@ -1,5 +1,5 @@
 import { essence } from "../../../shared/http/content_type.ts";
-import { malformed, tooLarge, toRemoteError } from "../federation/remote_error.ts";
+import { malformed, tooLarge, toRemoteError } from "../peer_failure.ts";
 import { type MultipartEvent, MultipartReader } from "./multipart_reader.ts";
 
 /** What the second part of a federation answer is: the media itself, or where to get it. */

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Limits } from "../../access/limits/limits.ts";
-import { malformed } from "../../matrix/federation/remote_error.ts";
 import type { RemoteMedia } from "../../matrix/media/fetch_media.ts";
+import { malformed } from "../../matrix/peer_failure.ts";
 import { GrowingFile } from "../../platform/growing_file.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { Ingested } from "../upload/ingest.ts";

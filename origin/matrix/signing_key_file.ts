@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from "node:crypto";
-import { decodeBase64, encodeUnpadded } from "../../../shared/matrix/base64.ts";
-import { isSigningKeyId } from "../../../shared/matrix/sign_json.ts";
+import { decodeBase64, encodeUnpadded } from "../../shared/matrix/base64.ts";
+import { isSigningKeyId } from "../../shared/matrix/sign_json.ts";
 
 /** The file forms of matrix-media-repo, Dendrite and Synapse. All hold the 32-byte seed of an Ed25519 key. */
 export type SigningKeyFormat = "mmr" | "dendrite" | "synapse";

@@ -1,8 +1,8 @@
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
-import type { SafeResponse } from "../../net/fetch_answer.ts";
-import { FetchError, type FetchFailure } from "../../net/fetch_error.ts";
-import { CircuitOpenError } from "../../platform/circuit.ts";
-import { MultipartError } from "../media/multipart_reader.ts";
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import type { SafeResponse } from "../net/fetch_answer.ts";
+import { FetchError, type FetchFailure } from "../net/fetch_error.ts";
+import { CircuitOpenError } from "../platform/circuit.ts";
+import { MultipartError } from "./media/multipart_reader.ts";
 
 const MAX_ERROR_BYTES = 65_536;
 

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
-import type { SteadyClock } from "../../platform/clock.ts";
-import type { Log } from "../../platform/log.ts";
+import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import type { SteadyClock } from "../platform/clock.ts";
+import type { Log } from "../platform/log.ts";
 
 /**
  * The header of what we ask of homeservers, by which we know our own question when it comes back. Not of those that the edge

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { importSeed } from "../../../shared/matrix/sign_json.ts";
-import type { SigningIdentity } from "../federation/federation_request.ts";
+import { importSeed } from "../../shared/matrix/sign_json.ts";
+import type { SigningIdentity } from "./federation/federation_request.ts";
 import { readSigningKeys, SigningKeyFileError } from "./signing_key_file.ts";
 
 /**

@@ -1,6 +1,6 @@
-import { systemAddresses } from "../../net/dns.ts";
-import { FetchError } from "../../net/fetch_error.ts";
-import { makeSafeFetch, type SafeFetch } from "../../net/safe_fetch.ts";
+import { systemAddresses } from "../net/dns.ts";
+import { FetchError } from "../net/fetch_error.ts";
+import { makeSafeFetch, type SafeFetch } from "../net/safe_fetch.ts";
 import { LEADS_BACK, PROBE, QUESTION_HEADER } from "./own_questions.ts";
 
 /** Finds out whether an address is that of the homeserver that is meant, without a token: for whoever writes a configuration. */
