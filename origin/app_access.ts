@@ -12,8 +12,7 @@ import type { Edge } from "./app_edge.ts";
 import type { Live } from "./app_live.ts";
 import { type Authenticate, makeAuthenticate } from "./http/authenticate.ts";
 import { limitAuthenticate, limitVerdict } from "./http/limit.ts";
-import { type Channel, hear, jsonText } from "./stores/db/channel.ts";
-import { notify } from "./stores/db/notify.ts";
+import { jsonChannel } from "./stores/db/bus.ts";
 import { noteVerdict, takeBackVerdict } from "./stores/db/tables/verdicts.ts";
 
 /** The part of `app.ts` that tells who asks. */
@@ -31,16 +30,14 @@ export interface Access {
 }
 
 /** Who is to be forgotten: a token by its hash, a user with all tokens, or everybody of a server. */
-const REVOKED: Channel<{ tokenHash: string } | { userId: string } | { serverName: string }> = {
-  name: "mxcdn_revoked",
-  news: jsonText(
-    z.union([
-      z.object({ tokenHash: z.string() }),
-      z.object({ userId: z.string() }),
-      z.object({ serverName: z.string() }),
-    ]),
-  ),
-};
+const REVOKED = jsonChannel(
+  "mxcdn_revoked",
+  z.union([
+    z.object({ tokenHash: z.string() }),
+    z.object({ userId: z.string() }),
+    z.object({ serverName: z.string() }),
+  ]),
+);
 /** A client waits for it. */
 const VERDICT_WRITE_MS = 3_000;
 
@@ -61,22 +58,17 @@ export async function makeAccess(base: Base, edge: Edge | undefined, live: Live,
   const deliver = edge && ((keys: readonly string[]) => edge.outbox.deliver(keys));
   const revoke = makeRevoke({
     ...{ db, clock, cache, deliver },
-    tell: (tx, what) => notify(tx, REVOKED.name, JSON.stringify(what)),
+    tell: (tx, what) => base.bus.send(REVOKED, what, tx),
   });
   closers.push(
-    await hear(
-      db,
-      REVOKED,
-      {
-        onNews(who) {
-          if ("tokenHash" in who) cache.revokeToken(who.tokenHash);
-          else if ("userId" in who) cache.revokeUser(who.userId);
-          else cache.clear();
-        },
-        onGap: () => cache.clear(),
+    await base.bus.listen(REVOKED, {
+      onNews(who) {
+        if ("tokenHash" in who) cache.revokeToken(who.tokenHash);
+        else if ("userId" in who) cache.revokeUser(who.userId);
+        else cache.clear();
       },
-      base,
-    ),
+      onReconnect: () => cache.clear(),
+    }),
   );
 
   // While we start, the edge may not be there yet: the job tells it.

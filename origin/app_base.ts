@@ -17,6 +17,7 @@ import { type Log, makeLog } from "./platform/log.ts";
 import { type Metrics, makeMetrics } from "./platform/metrics.ts";
 import { type Cache, openCache } from "./stores/cache/open_cache.ts";
 import type { RedisPatience } from "./stores/cache/redis.ts";
+import { Bus } from "./stores/db/bus.ts";
 import type { Database } from "./stores/db/database.ts";
 import { databaseId } from "./stores/db/tables/identity.ts";
 import type { FindDatastore } from "./stores/objects/datastore.ts";
@@ -64,6 +65,7 @@ export interface Base {
   readonly makeMediaId: MakeId;
   readonly makeTemporaryId: MakeId;
   readonly db: Database;
+  readonly bus: Bus;
   /** They follow the configuration as it changes. */
   readonly datastores: OpenDatastores;
   readonly findDatastore: FindDatastore;
@@ -127,6 +129,7 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
 
   return {
     ...{ config, overrides, closers, clock, steady, log, metrics, db, datastores },
+    bus: new Bus({ db, log, metrics }),
     ...{ dns, safeFetch, homeserverFetch, imager, cache },
     ownQuestions: new OwnQuestions({ databaseId: await databaseId(db), clock: steady, log }),
     scratchFolder: overrides.scratchFolder ?? join(tmpdir(), "mxcdn-staging"),

@@ -23,7 +23,6 @@ import { makePullTurns, PULLED } from "./media/remote/pull_turns.ts";
 import type { StoreOnce } from "./media/upload/store_once.ts";
 import type { Clock } from "./platform/clock.ts";
 import type { HintCache } from "./stores/cache/hint_cache.ts";
-import { hear } from "./stores/db/channel.ts";
 import { nextGeneration } from "./stores/db/tables/generations.ts";
 
 /** The part of `app.ts` that speaks with other servers. */
@@ -103,7 +102,7 @@ export async function makePulling(base: Base, parts: PullingParts): Promise<Pull
   const closing = new AbortController();
   const failures = makePullFailures({ clock: steady, keepMs: downloads.failureCacheMinutes * 60_000 });
   const turns = makePullTurns({
-    ...{ db, clock, log },
+    ...{ db, bus: base.bus, clock, log },
     holder: makeTemporaryId(),
     leaseMs: LEASE_MS,
     recheckMs: base.overrides.recheckMs ?? RECHECK_MS,
@@ -118,18 +117,13 @@ export async function makePulling(base: Base, parts: PullingParts): Promise<Pull
     closing: closing.signal,
   });
   const pullRemote = makePullRemote({ clock: steady, pullOnce, failures });
-  const unlisten = await hear(
-    db,
-    PULLED,
-    {
-      onNews(news) {
-        turns.heard(news);
-        if (news.failure) failures.note(news.uri, news.failure);
-      },
-      onGap: () => turns.lookAgain(),
+  const unlisten = await base.bus.listen(PULLED, {
+    onNews(news) {
+      turns.heard(news);
+      if (news.failure) failures.note(news.uri, news.failure);
     },
-    base,
-  );
+    onReconnect: () => turns.lookAgain(),
+  });
   return {
     pullRemote,
     async close() {

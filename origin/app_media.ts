@@ -25,9 +25,8 @@ import { makeReceive } from "./media/upload/receive.ts";
 import { makeStoreOnce } from "./media/upload/store_once.ts";
 import { makeUpload, type Upload } from "./media/upload/upload.ts";
 import { FreshCache } from "./platform/fresh_cache.ts";
-import { type Channel, hear } from "./stores/db/channel.ts";
+import { textChannel } from "./stores/db/bus.ts";
 import type { Queryable } from "./stores/db/database.ts";
-import { notify } from "./stores/db/notify.ts";
 import { findMedia, type Media } from "./stores/db/tables/media.ts";
 import type { Thumbnail } from "./stores/db/tables/thumbnails.ts";
 
@@ -58,9 +57,9 @@ export interface MediaWorkParts {
 
 const URI = z.string().refine((text) => parseMxc(text) !== undefined, "no mxc URI");
 /** Whose row is not what it was. */
-const CHANGED: Channel<string> = { name: "mxcdn_changed", news: URI };
+const CHANGED = textChannel("mxcdn_changed", URI);
 /** Whose bytes have come. */
-const UPLOADED: Channel<string> = { name: "mxcdn_uploaded", news: URI };
+const UPLOADED = textChannel("mxcdn_uploaded", URI);
 /** As long as the edge believes what it has read. */
 const ROW_MS = 2_000;
 const MAX_ROWS = 10_000;
@@ -82,13 +81,13 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
   const storeOnce = makeStoreOnce({ db, clock, log, datastores });
   const quotas = makeQuotas(db);
   const receive = makeReceive({ makeTemporaryId, storeOnce, quotas });
-  const announce = (tx: Queryable, mxc: Mxc) => notify(tx, UPLOADED.name, arrivalOf(mxc));
+  const announce = (tx: Queryable, mxc: Mxc) => base.bus.send(UPLOADED, arrivalOf(mxc), tx);
   const awaitPending = makeAwaitPending({
     ...{ db, clock, log, metrics: base.metrics },
     maxWaiting: overrides.maxWaiting ?? MAX_WAITING,
     recheckMs: overrides.recheckMs ?? RECHECK_MS,
   });
-  closers.push(await hear(db, UPLOADED, { onNews: awaitPending.arrived, onGap: awaitPending.lookAgain }, base));
+  closers.push(await base.bus.listen(UPLOADED, { onNews: awaitPending.arrived, onReconnect: awaitPending.lookAgain }));
   const pulling = await makePulling(base, { limits, storeOnce, federationFetch: federation.federationFetch });
   closers.push(() => pulling.close());
   const { pullRemote } = pulling;
@@ -96,7 +95,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
   // Being looked for.
   const mediaRows = new FreshCache<Media>({ clock: steady, ttlMs: ROW_MS, max: MAX_ROWS });
   closers.push(
-    await hear(db, CHANGED, { onNews: (uri) => mediaRows.forget(uri), onGap: () => mediaRows.clear() }, base),
+    await base.bus.listen(CHANGED, { onNews: (uri) => mediaRows.forget(uri), onReconnect: () => mediaRows.clear() }),
   );
   const ignored = new Set(config.federation.ignoredHosts.map((name) => name.toLowerCase()));
   const isOurs = (serverName: string) => live.now.tenants.has(serverName);
@@ -146,7 +145,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
       ...{ db, clock, edge: edge?.outbox },
       async forget(mxc) {
         mediaRows.forget(formatMxc(mxc));
-        await notify(db, CHANGED.name, formatMxc(mxc));
+        await base.bus.send(CHANGED, formatMxc(mxc));
       },
     }),
     accessLog,

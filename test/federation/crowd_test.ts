@@ -64,7 +64,7 @@ describe("many who want the same at once", () => {
       assert.equal(one.remote.asked(DOWNLOAD + id), 1);
     }
     const news = Promise.withResolvers<void>();
-    await other.app.db.listen("mxcdn_pulled", { onPayload: () => news.resolve(), onGap: () => undefined });
+    await other.app.db.listen("mxcdn_pulled", { onPayload: () => news.resolve(), onReconnect: () => undefined });
     assert.equal((await ask(one.url, one.path("none"), { token: userToken(1) })).status, 404);
     await news.promise;
     assert.equal((await ask(other.url, one.path("none"), { token: userToken(1) })).status, 404);

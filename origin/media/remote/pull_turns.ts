@@ -3,15 +3,15 @@ import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import { sleep } from "../../platform/time.ts";
-import { type Channel, jsonText } from "../../stores/db/channel.ts";
+import { type Bus, jsonChannel } from "../../stores/db/bus.ts";
 import type { Database } from "../../stores/db/database.ts";
-import { notify } from "../../stores/db/notify.ts";
 import { endFetch, renewFetch, takeFetch } from "../../stores/db/tables/remote_fetches.ts";
 import { PULL_FAILURE, type PullFailure } from "./pull_failures.ts";
 
 /** What {@link makePullTurns} needs. Times in milliseconds. */
 export interface PullTurnParts {
   readonly db: Database;
+  readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
   /** Names this process among all. */
@@ -54,10 +54,10 @@ export interface EndedFetch {
 }
 
 /** On which the processes tell each other that a fetch is over. */
-export const PULLED: Channel<EndedFetch> = {
-  name: "mxcdn_pulled",
-  news: jsonText(z.object({ uri: z.string(), failure: PULL_FAILURE.optional() })),
-};
+export const PULLED = jsonChannel<EndedFetch>(
+  "mxcdn_pulled",
+  z.object({ uri: z.string(), failure: PULL_FAILURE.optional() }),
+);
 
 /**
  * Lets one process of several fetch a media, by a row that its holder renews while it works: nobody holds a connection of the
@@ -83,7 +83,7 @@ export function makePullTurns(parts: PullTurnParts): PullTurns {
           const news: EndedFetch = { uri: formatMxc(mxc), failure };
           await db.transaction(async (tx) => {
             await endFetch(tx, mxc, holder);
-            await notify(tx, PULLED.name, JSON.stringify(news));
+            await parts.bus.send(PULLED, news, tx);
           });
         },
       };

@@ -20,14 +20,11 @@ export interface Queryable {
   ): Promise<{ rows: R[]; rowCount: number }>;
 }
 
-/** Who hears a channel: see `hear`, which reads what comes. What either function throws is lost. */
-export interface Hearer {
+/** What the text of a channel is handed to: see `Bus`, which reads it. What either function throws is lost. */
+export interface PayloadListener {
   onPayload(payload: string): void;
-  /**
-   * The connection was away, and has come back: what was sent meanwhile is lost, and what is remembered because nothing was
-   * heard to the contrary may be wrong.
-   */
-  onGap(): void;
+  /** The connection was lost and is back: what was sent meanwhile is lost. */
+  onReconnect(): void;
 }
 
 /** A Postgres: a server, or PGlite in a folder. */
@@ -41,8 +38,8 @@ export interface Database extends Queryable {
   transaction<T>(fn: (tx: Queryable) => Promise<T>): Promise<T>;
   /** Runs a script of several statements in one transaction, with no limit of time. For migrations and maintenance. */
   exec(script: string): Promise<void>;
-  /** Hears what is sent by `NOTIFY` on a channel, until the returned function is called. */
-  listen(channel: string, hearer: Hearer): Promise<() => Promise<void>>;
+  /** Listens to what is sent by `NOTIFY` on a channel, until the returned function is called. */
+  listen(channel: string, listener: PayloadListener): Promise<() => Promise<void>>;
   /** Waits for what is under way, then closes every connection. */
   close(): Promise<void>;
 }
@@ -106,11 +103,11 @@ export class PgDatabase implements Database {
     );
   }
 
-  async listen(channel: string, hearer: Hearer): Promise<() => Promise<void>> {
+  async listen(channel: string, listener: PayloadListener): Promise<() => Promise<void>> {
     // Called from the driver, where whatever is thrown would end the process.
     return await this.#options.listen(channel, {
-      onPayload: guarded((payload) => hearer.onPayload(payload)),
-      onGap: guarded(() => hearer.onGap()),
+      onPayload: guarded((payload) => listener.onPayload(payload)),
+      onReconnect: guarded(() => listener.onReconnect()),
     });
   }
 
@@ -213,7 +210,7 @@ function guarded<A extends unknown[]>(tell: (...news: A) => void): (...news: A) 
     try {
       tell(...news);
     } catch {
-      // Who hears says so where it matters.
+      // `Bus` logs what its listeners throw.
     }
   };
 }

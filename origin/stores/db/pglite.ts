@@ -32,9 +32,9 @@ export async function openPglite(folder: string): Promise<Database> {
     const pool = new pg.Pool({ ...config, max: 1, connectionTimeoutMillis: WAIT_MS, types: TYPES });
     const database: Database = new PgDatabase(pool, {
       // Within one process nothing that is sent is ever missed.
-      listen: async (channel, hearer) => {
-        const stop = lite.onNotification((heard, payload) => {
-          if (heard === channel) hearer.onPayload(payload);
+      listen: async (channel, listener) => {
+        const stop = lite.onNotification((sentOn, payload) => {
+          if (sentOn === channel) listener.onPayload(payload);
         });
         // The only session hears for all; it goes on hearing what nobody wants any more.
         await database.query(`LISTEN ${quoted(channel)}`);

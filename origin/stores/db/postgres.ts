@@ -41,7 +41,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   });
   const listener = new PostgresListener(() => new pg.Client(connection));
   const database = new PgDatabase(pool, {
-    listen: (channel, hearer) => listener.listen(channel, hearer),
+    listen: (channel, one) => listener.listen(channel, one),
     close: () => listener.close(),
     maxWaiting: options.maxConnections * WAITING_PER_CONNECTION,
     replaceable: true,

@@ -1,17 +1,17 @@
 import type pg from "pg";
 import { sleep } from "../../platform/time.ts";
-import type { Hearer } from "./database.ts";
+import type { PayloadListener } from "./database.ts";
 import { sqlState } from "./sql_state.ts";
 
 /** How a {@link PostgresListener} finds out that its connection is gone, in milliseconds. */
-export interface ListenerPatience {
+export interface ListenerTimeouts {
   /** How often it asks whether anybody is still there: a connection that was cut off in silence looks like one without news. */
   readonly heartbeatMs: number;
   /** How long the server may let it wait for an answer. */
   readonly silenceMs: number;
 }
 
-const PATIENCE: ListenerPatience = { heartbeatMs: 30_000, silenceMs: 10_000 };
+const TIMEOUTS: ListenerTimeouts = { heartbeatMs: 30_000, silenceMs: 10_000 };
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 5_000;
 const FAREWELL_MS = 1_000;
@@ -22,34 +22,34 @@ const FAREWELL_MS = 1_000;
  */
 export class PostgresListener {
   readonly #connect: () => pg.Client;
-  readonly #patience: ListenerPatience;
-  readonly #channels = new Map<string, Set<Hearer>>();
+  readonly #timeouts: ListenerTimeouts;
+  readonly #channels = new Map<string, Set<PayloadListener>>();
   #client: Promise<pg.Client> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #retry: NodeJS.Timeout | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   /** Since a connection was lost, and until everything is heard again. */
-  #hasGap = false;
+  #wasLost = false;
   #closed = false;
 
   /** `connect` makes a client that is not connected yet. */
-  constructor(connect: () => pg.Client, patience: ListenerPatience = PATIENCE) {
+  constructor(connect: () => pg.Client, timeouts: ListenerTimeouts = TIMEOUTS) {
     this.#connect = connect;
-    this.#patience = patience;
+    this.#timeouts = timeouts;
   }
 
   /** Hears `channel` until the returned function is called. Throws when there is no connection to begin with. */
-  async listen(channel: string, hearer: Hearer): Promise<() => Promise<void>> {
-    const hearers = this.#channels.get(channel) ?? new Set<Hearer>();
-    this.#channels.set(channel, hearers.add(hearer));
+  async listen(channel: string, listener: PayloadListener): Promise<() => Promise<void>> {
+    const listeners = this.#channels.get(channel) ?? new Set<PayloadListener>();
+    this.#channels.set(channel, listeners.add(listener));
     try {
       await this.#send(`LISTEN ${quoted(channel)}`);
     } catch (error) {
-      this.#forget(channel, hearer);
+      this.#forget(channel, listener);
       throw error;
     }
     return async () => {
-      if (!this.#forget(channel, hearer) || this.#client === undefined) return;
+      if (!this.#forget(channel, listener) || this.#client === undefined) return;
       await this.#send(`UNLISTEN ${quoted(channel)}`).catch(ignore);
     };
   }
@@ -66,10 +66,10 @@ export class PostgresListener {
   }
 
   /** Whether nobody hears the channel any more. */
-  #forget(channel: string, hearer: Hearer): boolean {
-    const hearers = this.#channels.get(channel);
-    hearers?.delete(hearer);
-    return hearers?.size === 0 && this.#channels.delete(channel);
+  #forget(channel: string, listener: PayloadListener): boolean {
+    const listeners = this.#channels.get(channel);
+    listeners?.delete(listener);
+    return listeners?.size === 0 && this.#channels.delete(channel);
   }
 
   /** One statement after the other: the client takes no second one while it is busy. */
@@ -81,7 +81,7 @@ export class PostgresListener {
 
   /** A connection that does not answer in time is given up. */
   async #ask(client: pg.Client, statement: string): Promise<void> {
-    const bounded = { text: statement, query_timeout: this.#patience.silenceMs };
+    const bounded = { text: statement, query_timeout: this.#timeouts.silenceMs };
     try {
       await client.query(bounded);
     } catch (error) {
@@ -101,7 +101,7 @@ export class PostgresListener {
   async #open(): Promise<pg.Client> {
     const client = this.#connect();
     client.on("notification", ({ channel, payload }) => {
-      for (const hearer of this.#channels.get(channel) ?? []) hearer.onPayload(payload ?? "");
+      for (const listener of this.#channels.get(channel) ?? []) listener.onPayload(payload ?? "");
     });
     client.on("error", ignore);
     try {
@@ -113,7 +113,7 @@ export class PostgresListener {
     }
     client.once("end", () => this.#lose());
     this.#beat();
-    if (this.#hasGap) this.#tellOfGap();
+    if (this.#wasLost) this.#announceReconnect();
     return client;
   }
 
@@ -123,12 +123,12 @@ export class PostgresListener {
     this.#heartbeat = setTimeout(async () => {
       await this.#send("SELECT 1").catch(ignore);
       this.#beat();
-    }, this.#patience.heartbeatMs).unref();
+    }, this.#timeouts.heartbeatMs).unref();
   }
 
   #lose(): void {
     this.#client = undefined;
-    this.#hasGap = true;
+    this.#wasLost = true;
     clearTimeout(this.#heartbeat);
     this.#reopen(FIRST_RETRY_MS);
   }
@@ -141,9 +141,9 @@ export class PostgresListener {
     }, waitMs).unref();
   }
 
-  #tellOfGap(): void {
-    this.#hasGap = false;
-    for (const hearers of this.#channels.values()) for (const hearer of hearers) hearer.onGap();
+  #announceReconnect(): void {
+    this.#wasLost = false;
+    for (const listeners of this.#channels.values()) for (const listener of listeners) listener.onReconnect();
   }
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
-import type { Database, Hearer, Queryable } from "../../../origin/stores/db/database.ts";
+import type { Database, PayloadListener, Queryable } from "../../../origin/stores/db/database.ts";
 import { openPostgres } from "../../../origin/stores/db/postgres.ts";
 import { sqlState } from "../../../origin/stores/db/sql_state.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
@@ -233,6 +233,6 @@ const KILL_OTHERS = `SELECT pg_terminate_backend(pid) FROM (${OTHERS}) AS others
 
 const GAP = "(a gap)";
 
-function hearing(heard: string[]): Hearer {
-  return { onPayload: (payload) => void heard.push(payload), onGap: () => void heard.push(GAP) };
+function hearing(heard: string[]): PayloadListener {
+  return { onPayload: (payload) => void heard.push(payload), onReconnect: () => void heard.push(GAP) };
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import type { Hearer } from "../../../origin/stores/db/database.ts";
+import type { PayloadListener } from "../../../origin/stores/db/database.ts";
 import { PostgresListener } from "../../../origin/stores/db/postgres_listener.ts";
 import { databaseKinds, newDatabase } from "../../support/database.ts";
 import type { Lifetime } from "../../support/lifetime.ts";
@@ -26,9 +26,9 @@ describe("listening to Postgres over a wire", { skip }, () => {
     const wire = await layWire(t, database.url);
     const listener = new PostgresListener(() => new pg.Client({ connectionString: wire.url }), PATIENCE);
     const heard: string[] = [];
-    const hearer = (name: string): Hearer => ({
+    const hearer = (name: string): PayloadListener => ({
       onPayload: (payload) => void heard.push(`${name} ${payload}`),
-      onGap: () => void heard.push(`${name} gap`),
+      onReconnect: () => void heard.push(`${name} gap`),
     });
     t.after(async () => {
       await listener.close();
