@@ -243,14 +243,12 @@ CREATE INDEX logouts_due ON logouts (due_at);
 ---------------------------------------------------------------------------------------------------------------------------
 -- 6. Work that one process does for all
 
--- Which process is fetching a media of another server at the moment. It spares the others the work; what keeps a media from
--- being recorded twice is the primary key of `media`. The holder renews its row, which lasts for seconds; one that has
--- expired is taken over.
-CREATE TABLE remote_fetches (
-  server_name text COLLATE "C" NOT NULL,
-  media_id text COLLATE "C" NOT NULL,
+-- Which process does a thing that all could do, such as fetching a media of another server. It spares the others the work;
+-- correctness never rests on it: what keeps a media from being recorded twice is the primary key of `media`. The holder
+-- renews its lease, which lasts for seconds; one that has ended is taken over.
+CREATE TABLE leases (
+  name text COLLATE "C" PRIMARY KEY,
   holder text COLLATE "C" NOT NULL,
-  expires_at bigint NOT NULL,
-  PRIMARY KEY (server_name, media_id)
+  until bigint NOT NULL
 );
-CREATE INDEX remote_fetches_expiry ON remote_fetches (expires_at);
+CREATE INDEX leases_until ON leases (until);

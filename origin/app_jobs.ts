@@ -13,7 +13,7 @@ import { makeSweepEdge } from "./jobs/sweep_edge.ts";
 import { makeSweepOrphans } from "./jobs/sweep_orphans.ts";
 import { makeSweepServerKeys } from "./jobs/sweep_server_keys.ts";
 import type { AccessLog } from "./media/download/access_log.ts";
-import { forgetFetches } from "./stores/db/tables/remote_fetches.ts";
+import { deleteLeases } from "./stores/db/tables/leases.ts";
 
 /** The part of `app.ts` that says what runs by the clock. */
 
@@ -24,7 +24,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 const LOOK_EVERY_MS = 15 * SECOND_MS;
 const OUTBOX_AGE_MS = 5 * SECOND_MS;
 const GRACE_MS = HOUR_MS;
-const DEAD_FETCH_MS = HOUR_MS;
+const DEAD_LEASE_MS = HOUR_MS;
 const ORPHAN_AGE_MS = 24 * HOUR_MS;
 const PENDING_GRACE_MS = 24 * HOUR_MS;
 
@@ -66,9 +66,9 @@ export function listJobs(base: Base, parts: JobParts): Job[] {
       run: makeCleanStaging({ clock, folders: stagingFolders, minAgeMs }),
     },
     {
-      name: "forget_fetches",
+      name: "delete_leases",
       everyMs: HOUR_MS,
-      run: () => forgetFetches(db, clock() - DEAD_FETCH_MS),
+      run: () => deleteLeases(db, clock() - DEAD_LEASE_MS),
     },
     {
       name: "expire_thumbnails",

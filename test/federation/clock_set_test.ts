@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { takeFetch } from "../../origin/stores/db/tables/remote_fetches.ts";
+import { acquireLease, deleteLeases, releaseLease, renewLease } from "../../origin/stores/db/tables/leases.ts";
 import { setBy } from "../support/clocks.ts";
 import { databaseKinds, openTestDatabase } from "../support/database.ts";
 import { openStage, until } from "./stage.ts";
@@ -33,15 +33,35 @@ test("another server that was left alone is asked again in time, whatever the ti
 });
 
 for (const kind of databaseKinds()) {
-  test(`a turn to fetch that was taken before the time of day was set back is nobody's, on ${kind.name}`, {
+  test(`a lease that was taken before the time of day was set back is nobody's, on ${kind.name}`, {
     skip: kind.skip,
   }, async (t) => {
     const db = await openTestDatabase(t, kind);
-    const mxc = { serverName: "a.example", mediaId: "x" };
-    const take = (holder: string, now: number) => takeFetch(db, mxc, { holder, now, expiresAt: now + 20_000 });
+    const name = "fetch mxc://a.example/x";
+    const take = (holder: string, now: number) => acquireLease(db, { name, holder, now, until: now + 20_000 });
     assert.equal(await take("dead", HOUR_MS * 10), true);
     assert.equal(await take("alive", HOUR_MS * 10 + 19_000), false);
     assert.equal(await take("alive", HOUR_MS * 10 - 30_000), false, "two processes differ by half a minute");
     assert.equal(await take("alive", HOUR_MS * 9), true);
+  });
+
+  test(`a lease is kept, taken over and given back by its holder only, on ${kind.name}`, {
+    skip: kind.skip,
+  }, async (t) => {
+    const db = await openTestDatabase(t, kind);
+    const name = "one thing";
+    const take = (holder: string, now: number) => acquireLease(db, { name, holder, now, until: now + 100 });
+    assert.equal(await take("a", 0), true);
+    assert.deepEqual(await Promise.all(["b", "c"].map((holder) => take(holder, 0))), [false, false]);
+    assert.equal(await renewLease(db, { name, holder: "a", until: 150 }), true);
+    assert.equal(await take("b", 149), false);
+    assert.equal(await take("b", 150), true, "one that has ended is taken over");
+    assert.equal(await renewLease(db, { name, holder: "a", until: 1_000 }), false);
+    await releaseLease(db, { name, holder: "a" });
+    assert.equal(await take("c", 200), false);
+    await releaseLease(db, { name, holder: "b" });
+    assert.equal(await take("c", 200), true);
+    assert.equal(await deleteLeases(db, 300), 0);
+    assert.equal(await deleteLeases(db, 301), 1);
   });
 }

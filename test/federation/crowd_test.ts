@@ -25,7 +25,7 @@ describe("many who want the same at once", () => {
     assert.ok(heard.every(({ body }) => body.equals(bytes)));
     assert.equal(remote.asked(DOWNLOAD), 1);
     // The last of them has its bytes a moment before the media is recorded.
-    await until(async () => (await origin.app.db.query("SELECT FROM remote_fetches")).rows.length === 0);
+    await until(async () => (await origin.app.db.query("SELECT FROM leases")).rows.length === 0);
     assert.equal((await rows()).length, 1);
   });
 
@@ -84,10 +84,10 @@ describe("many who want the same at once", () => {
       { postgres: database.url, overrides: passing(() => aheadMs) },
     );
     stage.remote.media.set("left", { bytes: Buffer.from("left behind") });
-    await stage.origin.app.db.query(
-      "INSERT INTO remote_fetches (server_name, media_id, holder, expires_at) VALUES ($1, 'left', 'dead', $2)",
-      [stage.remote.name, Date.now() + 20_000],
-    );
+    await stage.origin.app.db.query("INSERT INTO leases (name, holder, until) VALUES ($1, 'dead', $2)", [
+      `fetch mxc://${stage.remote.name}/left`,
+      Date.now() + 20_000,
+    ]);
     const asked = stage.get("left");
     await new Promise((resolve) => setTimeout(resolve, 100));
     assert.equal(stage.remote.asked(DOWNLOAD), 0);

@@ -120,7 +120,7 @@ describe("how much is fetched", () => {
     gate.resolve();
     for (const heard of await Promise.all(all)) assert.equal(heard.status, 200);
     assert.equal(most, 3, "of one host three quarters are fetched");
-    const { rows } = await origin.app.db.query("SELECT * FROM remote_fetches");
+    const { rows } = await origin.app.db.query("SELECT * FROM leases");
     assert.deepEqual(rows, [], "every turn was given back");
   });
 

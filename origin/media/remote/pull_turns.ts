@@ -5,7 +5,7 @@ import type { Log } from "../../platform/log.ts";
 import { sleep } from "../../platform/time.ts";
 import { type Bus, jsonChannel } from "../../stores/db/bus.ts";
 import type { Database } from "../../stores/db/database.ts";
-import { endFetch, renewFetch, takeFetch } from "../../stores/db/tables/remote_fetches.ts";
+import { acquireLease, releaseLease, renewLease } from "../../stores/db/tables/leases.ts";
 import { PULL_FAILURE, type PullFailure } from "./pull_failures.ts";
 
 /** What {@link makePullTurns} needs. Times in milliseconds. */
@@ -71,9 +71,10 @@ export function makePullTurns(parts: PullTurnParts): PullTurns {
   return {
     async take(mxc) {
       const now = clock();
-      if (!(await takeFetch(db, mxc, { holder, now, expiresAt: now + leaseMs }))) return undefined;
+      const name = `fetch ${formatMxc(mxc)}`;
+      if (!(await acquireLease(db, { name, holder, now, until: now + leaseMs }))) return undefined;
       const timer = setInterval(() => {
-        renewFetch(db, mxc, { holder, expiresAt: clock() + leaseMs }).catch((error) => {
+        renewLease(db, { name, holder, until: clock() + leaseMs }).catch((error) => {
           parts.log.warn({ error }, "cannot renew the turn to fetch a media");
         });
       }, leaseMs / 4).unref();
@@ -82,7 +83,7 @@ export function makePullTurns(parts: PullTurnParts): PullTurns {
           clearInterval(timer);
           const news: EndedFetch = { uri: formatMxc(mxc), failure };
           await db.transaction(async (tx) => {
-            await endFetch(tx, mxc, holder);
+            await releaseLease(tx, { name, holder });
             await parts.bus.send(PULLED, news, tx);
           });
         },
