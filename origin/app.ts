@@ -120,7 +120,7 @@ function serve(
     {
       ...{ log, clock, steady, metrics, current },
       makeRequestId: randomRequestId,
-      demandForeign: (header) => ownQuestions.demandForeign(header),
+      requireForeign: (header) => ownQuestions.requireForeign(header),
       hopSecret: config.edge.enabled ? config.edge.hopSecret : undefined,
       trusted: {
         address: (peer) => live.now.trusted.address(peer),

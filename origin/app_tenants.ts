@@ -6,7 +6,7 @@ import type { Config, DomainConfig } from "./config/schema.ts";
 import type { Domain, MediaKind } from "./domains/domain.ts";
 import type { Tenant } from "./domains/tenant.ts";
 import type { SigningIdentity } from "./matrix/federation/federation_request.ts";
-import { type Homeserver, makeHomeserver } from "./matrix/homeserver/homeserver.ts";
+import { Homeserver } from "./matrix/homeserver/homeserver.ts";
 import type { OwnQuestions } from "./matrix/own_questions.ts";
 import type { SafeFetch } from "./net/safe_fetch.ts";
 import type { Clock, SteadyClock } from "./platform/clock.ts";
@@ -34,7 +34,7 @@ export function makeTenants(config: Config, parts: TenantParts): Map<string, Ten
 }
 
 function makeTenant(config: Config, domain: DomainConfig, parts: TenantParts): Tenant {
-  const homeserver = makeHomeserver({
+  const homeserver = new Homeserver({
     csApi: domain.csApi,
     serverName: domain.name,
     backoffAt: domain.backoffAt > 0 ? domain.backoffAt : 10,

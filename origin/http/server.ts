@@ -25,7 +25,7 @@ export interface ServerParts extends ContextParts {
   readonly metrics: Metrics;
   readonly current: CurrentRequest;
   /** Throws for a question of our own that has come back to us; gets its header. */
-  readonly demandForeign: (header: string | readonly string[] | undefined) => void;
+  readonly requireForeign: (header: string | readonly string[] | undefined) => void;
 }
 
 /** One endpoint: its name in the metrics, its methods and its path. */
@@ -93,7 +93,7 @@ export function makeServer(parts: ServerParts, routes: readonly Route[]): Fastif
     if (request.method === "OPTIONS") return writeAnswer(reply, preflightAnswer());
     if (isClosing) throw closing();
     demandRequestLine(request.method, request.context.target);
-    parts.demandForeign(request.headers[QUESTION_HEADER]);
+    parts.requireForeign(request.headers[QUESTION_HEADER]);
     // What is between the tiers does not exist for anybody else.
     if (!request.context.fromEdge && request.originalUrl.startsWith(HOP_PREFIX)) throw unrecognized();
   });

@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../shared/matrix/failure.ts";
 import type { SteadyClock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 
@@ -48,10 +48,10 @@ export class OwnQuestions {
   }
 
   /**
-   * Looks at the header of a request. Throws 508 where it is a question of our own, or a probe. A mark that is not ours is
+   * Looks at the header of a request. Throws `loop` where it is a question of our own, or a probe. A mark that is not ours is
    * another deployment's, whose homeserver may well be behind us, or a client's invention; neither means anything.
    */
-  demandForeign(header: string | readonly string[] | undefined): void {
+  requireForeign(header: string | readonly string[] | undefined): void {
     if (typeof header !== "string") return;
     if (header === PROBE) throw leadsBack();
     const [tag = "", serverName = ""] = header.split(" ", 2);
@@ -75,11 +75,11 @@ export class OwnQuestions {
   }
 }
 
-/** The 508 of a question that came back, for whoever asked and for the client that waits for it. */
-export function leadsBack(): MatrixError {
+/** The failure of a question that came back, for whoever asked and for the client that waits for it. */
+export function leadsBack(): Failure {
   const message =
     "The address of the homeserver (`csApi` in the configuration of this media repository) leads back to the repository itself";
-  return new MatrixError("M_UNKNOWN", message, { status: 508, mrErrcode: LEADS_BACK });
+  return new Failure("loop", message, { mrErrcode: LEADS_BACK });
 }
 
 function equal(one: string, other: string): boolean {

@@ -1,95 +1,43 @@
+import { Failure, isFailure } from "../../shared/matrix/failure.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import type { SafeResponse } from "../net/fetch_answer.ts";
 import { FetchError, type FetchFailure } from "../net/fetch_error.ts";
-import { CircuitOpenError } from "../platform/circuit.ts";
-import { MultipartError } from "./media/multipart_reader.ts";
+import { CircuitOpenError, type Judgement } from "../platform/circuit.ts";
 
-const MAX_ERROR_BYTES = 65_536;
+/** What it means that asking another server has failed: for our client, and for those who want to ask that server next. */
 
-/** Whatever went wrong with another server, as what our client gets: 502 or 504 with the reason as its cause, never its text. */
-export function toRemoteError(thrown: unknown): MatrixError {
-  if (thrown instanceof MatrixError) return thrown;
-  if (thrown instanceof FetchError) return fromFailure(thrown.failure, thrown);
-  if (thrown instanceof MultipartError) return malformed(thrown);
+/** Whatever went wrong with another server as a failure for our client, with the reason as its cause, never its text. */
+export function toPeerFailure(thrown: unknown): Failure | MatrixError {
+  if (thrown instanceof MatrixError || isFailure(thrown)) return thrown;
+  if (thrown instanceof FetchError) return fromFetch(thrown.failure, thrown);
   const retryAfterMs = thrown instanceof CircuitOpenError ? thrown.retryAfterMs : undefined;
-  return new MatrixError("M_UNKNOWN", "The remote server cannot be asked", {
-    status: 502,
-    retryAfterMs,
-    cause: thrown,
-  });
+  return new Failure("peer_failed", "The remote server cannot be asked", { retryAfterMs, cause: thrown });
 }
 
 /** The media has more bytes than this repository takes from others. */
-export function tooLarge(cause?: unknown): MatrixError {
-  return new MatrixError("M_TOO_LARGE", "The remote media is too large", { status: 502, cause });
+export function tooLarge(cause?: unknown): Failure {
+  return new Failure("peer_too_large", "The remote media is too large", { cause });
 }
 
 /** The remote server broke the protocol. */
-export function malformed(cause?: unknown): MatrixError {
-  return new MatrixError("M_UNKNOWN", "The remote server did not answer as the specification asks", {
-    status: 502,
-    cause,
-  });
+export function malformed(cause?: unknown): Failure {
+  return new Failure("peer_failed", "The remote server did not answer as the specification asks", { cause });
 }
 
 /** The remote server does not have the media. */
-export function notThere(): MatrixError {
-  return new MatrixError("M_NOT_FOUND", "The remote server does not have this media");
+export function absent(): Failure {
+  return new Failure("absent", "The remote server does not have this media");
 }
 
-/** The errcode of an error answer, `undefined` if it is none of Matrix's. Reads the body, at most 64 KiB of it. */
-export async function readErrcode(response: SafeResponse): Promise<string | undefined> {
-  let seen = 0;
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of response.body) {
-    seen += chunk.byteLength;
-    if (seen > MAX_ERROR_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  try {
-    const body: unknown = JSON.parse(Buffer.concat(chunks).toString());
-    const errcode = typeof body === "object" && body !== null ? (body as { errcode?: unknown }).errcode : undefined;
-    return typeof errcode === "string" ? errcode : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** What a client gets for an answer that is neither 200 nor a reason to try the older endpoint. */
-export function fromStatus(response: SafeResponse, errcode: string | undefined): MatrixError {
-  const { status } = response;
-  const cause = new Error(`The remote server answered with status ${status} ${errcode ?? "without errcode"}`);
-  if (status === 404 && errcode === "M_NOT_FOUND") return notThere();
-  if (status === 504 && errcode === "M_NOT_YET_UPLOADED") {
-    return new MatrixError("M_NOT_YET_UPLOADED", "The remote media has not been uploaded yet", { cause });
-  }
-  if (errcode === "M_TOO_LARGE") return tooLarge(cause);
-  const retryAfterMs = status === 429 ? retryAfter(response) : undefined;
-  return new MatrixError("M_UNKNOWN", "The remote server refused to send the media", {
-    status: 502,
-    retryAfterMs,
-    cause,
-  });
-}
-
-function retryAfter(response: SafeResponse): number {
-  const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
-  return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, 3600) * 1000 : 10_000;
-}
-
-function fromFailure(failure: FetchFailure, cause: FetchError): MatrixError {
+function fromFetch(failure: FetchFailure, cause: FetchError): Failure {
   switch (failure) {
     case "too_large":
       return tooLarge(cause);
     case "timeout":
     case "aborted":
-      return new MatrixError("M_UNKNOWN", "The remote server did not answer in time", { status: 504, cause });
+      return new Failure("peer_slow", "The remote server did not answer in time", { cause });
     case "busy":
-      return new MatrixError("M_UNKNOWN", "Too many requests are under way", {
-        status: 503,
-        retryAfterMs: 1000,
-        cause,
-      });
+      return new Failure("busy", "Too many requests are under way", { retryAfterMs: 1000, cause });
     case "encoding":
     case "broken":
     case "redirect":
@@ -99,8 +47,45 @@ function fromFailure(failure: FetchFailure, cause: FetchError): MatrixError {
     case "address":
     case "connect":
     case "tls":
-      return new MatrixError("M_UNKNOWN", "The remote server cannot be reached", { status: 502, cause });
+      return new Failure("peer_failed", "The remote server cannot be reached", { cause });
     default:
       return failure satisfies never;
   }
+}
+
+/**
+ * What the error of a request says of the server that was asked. One whose answer is of no use to us is as alive as any: whoever
+ * refuses its media for being too large must not be refused all its media for that.
+ */
+export function judgePeer(error: unknown): Judgement {
+  if (!(error instanceof FetchError)) return "nothing";
+  const { failure } = error;
+  switch (failure) {
+    case "dns":
+    case "address":
+    case "connect":
+    case "tls":
+    case "timeout":
+    case "broken":
+      return "down";
+    case "too_large":
+    case "encoding":
+    case "redirect":
+      return "alive";
+    case "url":
+    case "busy":
+    case "aborted":
+      return "nothing";
+    default:
+      return failure satisfies never;
+  }
+}
+
+/**
+ * What an answer says of the server. A Matrix server that is busy or waits for an upload says so in JSON; what stands before one
+ * that is down does not.
+ */
+export function judgeAnswer({ status, headers }: Pick<SafeResponse, "status" | "headers">): Judgement {
+  if (status < 500) return "alive";
+  return headers.get("content-type")?.includes("json") ? "nothing" : "down";
 }

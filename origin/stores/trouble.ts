@@ -1,3 +1,5 @@
+import { toMatrixError } from "../../shared/http/failure_answer.ts";
+import { isFailure } from "../../shared/matrix/failure.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import { sqlState } from "./db/sql_state.ts";
 import { statusOf } from "./objects/s3/s3_errors.ts";
@@ -93,9 +95,9 @@ export function tellTrouble(trouble: Trouble, cause: unknown): MatrixError {
   return new MatrixError("M_UNKNOWN", message, { status, retryAfterMs, cause });
 }
 
-/** A MatrixError as it is, and what is told of a trouble; `undefined` for everything else. */
+/** A `MatrixError` as it is, what is told of a failure by its kind, and what is told of a trouble; `undefined` for everything else. */
 export function toldOf(thrown: unknown): MatrixError | undefined {
-  if (thrown instanceof MatrixError) return thrown;
+  if (thrown instanceof MatrixError || isFailure(thrown)) return toMatrixError(thrown);
   const trouble = troubleOf(thrown);
   return trouble && tellTrouble(trouble, thrown);
 }

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
-import { limitBytes } from "../../platform/byte_limit.ts";
+import { readBytes } from "../../platform/bytes.ts";
 import { bodyOf } from "./request_body.ts";
 
 /** The largest JSON body that is read, in bytes. */
@@ -13,9 +13,7 @@ const MAX_BYTES = 64 * 1024;
  * Errors: 400 `M_NOT_JSON` for what is no JSON in UTF-8; 400 `M_BAD_JSON` for what is no object; 413 `M_TOO_LARGE`; 408.
  */
 export async function jsonObjectOf(request: FastifyRequest, idleMs: number): Promise<Record<string, unknown>> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of limitBytes(bodyOf(request, idleMs), MAX_BYTES, tooLarge)) chunks.push(chunk);
-  const value = parse(Buffer.concat(chunks));
+  const value = parse(await readBytes(bodyOf(request, idleMs), MAX_BYTES, tooLarge));
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new MatrixError("M_BAD_JSON", "The body must be a JSON object");
 }

@@ -7,7 +7,7 @@ import { FetchError, type FetchFailure } from "../../net/fetch_error.ts";
 import { redirectTarget } from "../../net/hop.ts";
 import type { FetchOptions, SafeFetch } from "../../net/safe_fetch.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
-import { judgeAnswer, judgeError } from "./federation_judgement.ts";
+import { judgeAnswer, judgePeer } from "../peer_failure.ts";
 import type { HostCircuits } from "./host_circuits.ts";
 import type { ResolvedServer, ResolveServer } from "./resolve.ts";
 import type { Target } from "./srv.ts";
@@ -76,7 +76,7 @@ export function makeFederationFetch(parts: FederationParts): FederationFetch {
     const untilMs = clock() + request.timeoutMs;
     const ask = () => askServer(request, untilMs);
     const asked = circuits
-      ? await circuits.run(request.serverName, ask, judgeError, ({ response }) => judgeAnswer(response))
+      ? await circuits.run(request.serverName, ask, judgePeer, ({ response }) => judgeAnswer(response))
       : await ask();
     // Whoever redirects is alive, whatever is to be found there.
     return request.redirects ? await follow(asked, request, request.redirects, untilMs) : asked.response;

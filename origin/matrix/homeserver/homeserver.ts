@@ -1,10 +1,10 @@
 import type { Credentials } from "../../../shared/matrix/access_token.ts";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure, isFailure } from "../../../shared/matrix/failure.ts";
+import { type Errcode, MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import type { SafeFetch } from "../../net/safe_fetch.ts";
 import { Circuit, CircuitOpenError, type Judgement } from "../../platform/circuit.ts";
 import type { Clock, SteadyClock } from "../../platform/clock.ts";
-import { judgeError } from "../federation/federation_judgement.ts";
-import { LEADS_BACK } from "../own_questions.ts";
+import { judgePeer } from "../peer_failure.ts";
 import { HomeserverOutage, readAnswer, type UncheckedObject, UnusableAnswer } from "./homeserver_answer.ts";
 import { isAbout, readVersions, readWhoAmI, type Versions, type WhoAmI } from "./homeserver_facts.ts";
 
@@ -14,104 +14,114 @@ export type AdminApiKind = "synapse" | "dendrite" | "matrix";
 /** On whose behalf a question is asked, and for how long the answer is wanted. */
 export interface Asker {
   /** Address of the client; the homeserver learns it as `X-Forwarded-For`. */
-  clientAddress?: string | undefined;
-  signal?: AbortSignal | undefined;
+  readonly clientAddress?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/**
- * One homeserver, asked over its Client-Server API. Every method throws a MatrixError for the client: the homeserver's own
- * refusal with its code, status, `soft_logout` and waiting time; or 503 `M_UNKNOWN` with `Retry-After` if it gave none of
- * its answers. An outage is never a 401: clients would throw their sessions away.
- */
-export interface Homeserver {
-  /**
-   * `GET /_matrix/client/v3/account/whoami`; an application service's `user_id` and `device_id` are passed on. An answer that
-   * names a user of another server counts as an outage.
-   */
-  whoami(credentials: Credentials, asker?: Asker): Promise<WhoAmI>;
-  /** `POST /_matrix/client/v3/logout` or `logout/all`. */
-  logout(credentials: Credentials, options: Asker & { all: boolean }): Promise<void>;
-  /** `GET /_matrix/client/versions`; with credentials the homeserver may tell more. */
-  versions(credentials?: Credentials, asker?: Asker): Promise<Versions>;
-  /** True if the homeserver lets the bearer, or whom it acts as, look at the sessions of a user that does not exist. */
-  isServerAdmin(credentials: Credentials, kind: AdminApiKind, asker?: Asker): Promise<boolean>;
-}
-
-/** What `makeHomeserver` needs. */
+/** Which homeserver, and what it is asked with. */
 export interface HomeserverParts {
   /** Base URL (`homeservers[].csApi`). */
-  csApi: string;
-  serverName: string;
+  readonly csApi: string;
+  readonly serverName: string;
   /** Failures in a row after which it is left alone for a while (`homeservers[].backoffAt`). */
-  backoffAt: number;
+  readonly backoffAt: number;
   /** For one question, in milliseconds. */
-  timeoutMs: number;
-  safeFetch: SafeFetch;
-  clock: Clock;
-  steady: SteadyClock;
+  readonly timeoutMs: number;
+  readonly safeFetch: SafeFetch;
+  readonly clock: Clock;
+  readonly steady: SteadyClock;
   /** Sent with every question, so that one that comes back to us is known (`own_questions.ts`). */
-  marks?: Readonly<Record<string, string>>;
+  readonly marks?: Readonly<Record<string, string>>;
 }
 
 const MAX_ANSWER_BYTES = 262_144;
 const OUTAGE_RETRY_MS = 2_000;
+/** Refusals that say of a good token that its bearer is no administrator, or that the homeserver does not know the question. */
+const NO_ADMIN: ReadonlySet<Errcode> = new Set([
+  "M_FORBIDDEN",
+  "M_GUEST_ACCESS_FORBIDDEN",
+  "M_INVALID_PARAM",
+  "M_NOT_FOUND",
+  "M_UNRECOGNIZED",
+]);
 
-/** Makes the {@link Homeserver}; it keeps the circuit that leaves the homeserver alone when it is down. */
-export function makeHomeserver(parts: HomeserverParts): Homeserver {
-  const circuit = new Circuit({ failures: parts.backoffAt, clock: parts.steady });
-  const base = parts.csApi.replace(/\/+$/, "");
+/**
+ * One homeserver, asked over its Client-Server API, with the circuit breaker that leaves it alone while it is down.
+ *
+ * Errors of all methods: the homeserver's own refusal, as a `MatrixError` with its code, status, `soft_logout` and waiting time;
+ * `unavailable` if it gave none of its answers; `loop` where `csApi` leads back to us. An outage is never a 401: clients would
+ * throw their sessions away.
+ */
+export class Homeserver {
+  readonly #parts: HomeserverParts;
+  readonly #base: string;
+  readonly #circuit: Circuit;
 
-  async function ask<T>(question: Question, check: (body: UncheckedObject) => T): Promise<T> {
-    const once = async () => {
-      const response = await parts.safeFetch(base + question.path, {
-        method: question.method ?? "GET",
-        headers: { ...headersOf(question), ...parts.marks },
-        reach: "operator",
-        timeoutMs: parts.timeoutMs,
-        maxBytes: MAX_ANSWER_BYTES,
-        ...(question.asker?.signal ? { signal: question.asker.signal } : {}),
-      });
-      return check(await readAnswer(response, parts.clock));
-    };
+  constructor(parts: HomeserverParts) {
+    this.#parts = parts;
+    this.#base = parts.csApi.replace(/\/+$/, "");
+    this.#circuit = new Circuit({ failures: parts.backoffAt, clock: parts.steady });
+  }
+
+  /**
+   * `GET /_matrix/client/v3/account/whoami`; an application service's `user_id` and `device_id` are passed on. An answer that
+   * names a user of another server counts as an outage.
+   */
+  async whoami(credentials: Credentials, asker?: Asker): Promise<WhoAmI> {
+    const path = `/_matrix/client/v3/account/whoami${assertedIdentity(credentials)}`;
+    return await this.#ask({ path, credentials, asker }, (body) => readWhoAmI(body, this.#parts.serverName));
+  }
+
+  /** `POST /_matrix/client/v3/logout` or `logout/all`. */
+  async logout(credentials: Credentials, { all, ...asker }: Asker & { readonly all: boolean }): Promise<void> {
+    const path = `/_matrix/client/v3/logout${all ? "/all" : ""}${assertedIdentity(credentials)}`;
+    await this.#ask({ method: "POST", path, credentials, asker }, () => undefined);
+  }
+
+  /** `GET /_matrix/client/versions`; with credentials the homeserver may tell more. */
+  async versions(credentials?: Credentials, asker?: Asker): Promise<Versions> {
+    return await this.#ask({ path: "/_matrix/client/versions", credentials, asker }, readVersions);
+  }
+
+  /** True if the homeserver lets the bearer, or whom it acts as, look at the sessions of a user that does not exist. */
+  async isServerAdmin(credentials: Credentials, kind: AdminApiKind, asker?: Asker): Promise<boolean> {
+    const nobody = `@media.repo.admin.check:${this.#parts.serverName}`;
+    const api = kind === "synapse" ? "/_synapse/admin/v1" : "/_matrix/client/v3/admin";
+    const path = `${api}/whois/${encodeURIComponent(nobody)}${assertedIdentity(credentials)}`;
     try {
-      return await circuit.run(once, judge);
+      return await this.#ask({ path, credentials, asker }, (body) => isAbout(body, nobody));
     } catch (error) {
-      throw error instanceof MatrixError ? error : outage(error);
+      if (error instanceof MatrixError && NO_ADMIN.has(error.errcode)) return false;
+      throw error;
     }
   }
 
-  return {
-    whoami: (credentials, asker) =>
-      ask({ path: `/_matrix/client/v3/account/whoami${assertedIdentity(credentials)}`, credentials, asker }, (body) =>
-        readWhoAmI(body, parts.serverName),
-      ),
-
-    async logout(credentials, { all, ...asker }) {
-      const path = `/_matrix/client/v3/logout${all ? "/all" : ""}${assertedIdentity(credentials)}`;
-      await ask({ method: "POST", path, credentials, asker }, () => undefined);
-    },
-
-    versions: (credentials, asker) => ask({ path: "/_matrix/client/versions", credentials, asker }, readVersions),
-
-    async isServerAdmin(credentials, kind, asker) {
-      const nobody = `@media.repo.admin.check:${parts.serverName}`;
-      const api = kind === "synapse" ? "/_synapse/admin/v1" : "/_matrix/client/v3/admin";
-      const path = `${api}/whois/${encodeURIComponent(nobody)}${assertedIdentity(credentials)}`;
-      try {
-        return await ask({ path, credentials, asker }, (body) => isAbout(body, nobody));
-      } catch (error) {
-        if (error instanceof MatrixError && [400, 403, 404, 405].includes(error.status)) return false;
-        throw error;
-      }
-    },
-  };
+  async #ask<T>(question: Question, check: (body: UncheckedObject) => T): Promise<T> {
+    const { safeFetch, clock, timeoutMs, marks } = this.#parts;
+    const once = async () => {
+      const response = await safeFetch(this.#base + question.path, {
+        method: question.method ?? "GET",
+        headers: { ...headersOf(question), ...marks },
+        reach: "operator",
+        timeoutMs,
+        maxBytes: MAX_ANSWER_BYTES,
+        ...(question.asker?.signal ? { signal: question.asker.signal } : {}),
+      });
+      return check(await readAnswer(response, clock));
+    };
+    try {
+      return await this.#circuit.run(once, judge);
+    } catch (error) {
+      throw error instanceof MatrixError || isFailure(error, "loop") ? error : outage(error);
+    }
+  }
 }
 
 interface Question {
-  path: string;
-  method?: string;
-  credentials: Credentials | undefined;
-  asker: Asker | undefined;
+  readonly path: string;
+  readonly method?: string;
+  readonly credentials: Credentials | undefined;
+  readonly asker: Asker | undefined;
 }
 
 function headersOf({ credentials, asker }: Question): Record<string, string> {
@@ -138,16 +148,12 @@ function assertedIdentity({ userId, deviceId }: Credentials): string {
  * ourselves, says nothing of it.
  */
 function judge(error: unknown): Judgement {
-  if (error instanceof MatrixError) return error.mrErrcode === LEADS_BACK ? "nothing" : "alive";
-  if (error instanceof UnusableAnswer) return "nothing";
-  return error instanceof HomeserverOutage ? "down" : judgeError(error);
+  if (error instanceof MatrixError) return "alive";
+  if (error instanceof UnusableAnswer || isFailure(error, "loop")) return "nothing";
+  return error instanceof HomeserverOutage ? "down" : judgePeer(error);
 }
 
-function outage(cause: unknown): MatrixError {
+function outage(cause: unknown): Failure {
   const retryAfterMs = cause instanceof CircuitOpenError ? cause.retryAfterMs : OUTAGE_RETRY_MS;
-  return new MatrixError("M_UNKNOWN", "The homeserver cannot be asked at the moment", {
-    status: 503,
-    retryAfterMs,
-    cause,
-  });
+  return new Failure("unavailable", "The homeserver cannot be asked at the moment", { retryAfterMs, cause });
 }

@@ -26,7 +26,7 @@ const MEANINGFUL_STRINGS = ["consent_uri", "admin_contact", "info_uri"];
 const MEANINGFUL_FLAGS = ["soft_logout", "can_upgrade"];
 
 /**
- * The body of a 200 as an object. A refusal is thrown as the MatrixError that the client may get; a 4xx that is none (a page of
+ * The body of a 200 as an object. A refusal is thrown as the `MatrixError` that the client may get; a 4xx that is none (a page of
  * the proxy in front of the homeserver) as an {@link UnusableAnswer}, everything else as a {@link HomeserverOutage}.
  */
 export async function readAnswer(response: SafeResponse, clock: Clock): Promise<UncheckedObject> {

@@ -1,4 +1,4 @@
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../../shared/matrix/failure.ts";
 import { type Claim, FairQueue, type Ticket } from "../../platform/fair_queue.ts";
 
 /** In which order servers are asked for their keys: see {@link makeKeyLines}. */
@@ -19,7 +19,7 @@ const RETRY_AFTER_MS = 5_000;
  * Anybody can name servers to us, without showing who he is, and a server that does not answer takes a place until we have lost
  * patience. So everybody has a few places only, and servers that have shown keys before stand in a line of their own.
  *
- * Errors of the tickets: 503 for those whose turn does not come within `waitMs` milliseconds.
+ * Errors of the tickets: `busy` for those whose turn does not come within `waitMs` milliseconds.
  */
 export function makeKeyLines(waitMs: number): KeyLines {
   const options = { atOnce: AT_ONCE, waiting: WAITING, waitMs, refuse: keysBusy };
@@ -29,10 +29,8 @@ export function makeKeyLines(waitMs: number): KeyLines {
   return { claimOf, ticket: (asker, isKnown) => (isKnown ? acquaintances : strangers).ticket(claimOf(asker)) };
 }
 
-/** The answer where no server can be asked at the moment. */
-export function keysBusy(): MatrixError {
-  return new MatrixError("M_UNKNOWN", "Too many servers are being asked for their signing keys at the moment", {
-    status: 503,
-    retryAfterMs: RETRY_AFTER_MS,
-  });
+/** No server can be asked at the moment. */
+export function keysBusy(): Failure {
+  const message = "Too many servers are being asked for their signing keys at the moment";
+  return new Failure("busy", message, { retryAfterMs: RETRY_AFTER_MS });
 }

@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../../shared/matrix/failure.ts";
+import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { unauthorized } from "../../../shared/matrix/server_credentials.ts";
 import { FetchError } from "../../net/fetch_error.ts";
 import type { Clock, SteadyClock } from "../../platform/clock.ts";
@@ -41,8 +42,8 @@ export interface ServerKeys {
   /**
    * The key by which that server may sign requests at this moment; `undefined` if it has no such key (the request gets 401).
    * `asker`: on whose account its server is asked, where it must be; nobody gets more than a part of what can be asked at once.
-   * Throws 502 `M_UNKNOWN`, the reason as its cause, if the keys could not be had, and 401 `M_UNAUTHORIZED` if they could, but prove
-   * nothing; 503 if there was no time to ask for them.
+   * Throws `peer_failed`, the reason as its cause, if the keys could not be had, and 401 `M_UNAUTHORIZED` if they could, but prove
+   * nothing; `busy` if there was no time to ask for them.
    */
   find(serverName: string, keyId: string, asker: string): Promise<ServerKey | undefined>;
 }
@@ -64,7 +65,7 @@ export interface ServerKeysParts {
 }
 
 /** Why keys could not be had, or believed, and when their server is asked again, by the steady clock. */
-interface Failure {
+interface FailedFetch {
   readonly retryAtMs: number;
   /** In a row. */
   readonly failures: number;
@@ -94,7 +95,7 @@ export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
   const { clock, steady, store, drawGeneration } = parts;
   /** Also those that have expired: their servers are acquaintances. */
   const known = new LRUCache<string, Known>({ max: MAX_SERVERS });
-  const failed = new LRUCache<string, Failure>({ max: MAX_FAILURES });
+  const failed = new LRUCache<string, FailedFetch>({ max: MAX_FAILURES });
   const fetching = new Map<string, { ticket: Ticket; keys: Promise<Known> }>();
   const lines = makeKeyLines(parts.waitMs ?? WAIT_MS);
   const direct = { federationFetch: parts.federationFetch, clock };
@@ -208,11 +209,7 @@ function withdrawn(before: KeptKeys | undefined, { keys }: KeptKeys): string[] {
   return Object.keys(before?.keys ?? {}).filter((keyId) => before?.keys[keyId] !== keys[keyId]);
 }
 
-function errorOf({ isRefused, error: cause }: Failure, retryAfterMs: number): MatrixError {
+function errorOf({ isRefused, error: cause }: FailedFetch, retryAfterMs: number): Failure | MatrixError {
   if (isRefused) return unauthorized("The signing keys of the requesting server prove nothing", cause);
-  return new MatrixError("M_UNKNOWN", "Cannot get the signing keys of the requesting server", {
-    status: 502,
-    cause,
-    retryAfterMs,
-  });
+  return new Failure("peer_failed", "Cannot get the signing keys of the requesting server", { cause, retryAfterMs });
 }

@@ -7,8 +7,9 @@ import { FetchError } from "../../net/fetch_error.ts";
 import type { SafeFetch } from "../../net/safe_fetch.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
 import type { FederationFetch, SigningIdentity } from "../federation/federation_request.ts";
-import { fromStatus, malformed, notThere, readErrcode, toRemoteError } from "../peer_failure.ts";
+import { absent, malformed, toPeerFailure } from "../peer_failure.ts";
 import { openEnvelope } from "./media_envelope.ts";
+import { readErrcode, refusal } from "./refusal.ts";
 
 /** Media of another server, on its way to us. */
 export interface RemoteMedia {
@@ -16,7 +17,7 @@ export interface RemoteMedia {
   fileName: string | undefined;
   /** Bytes, where the server announced them; what arrives is checked against it. */
   size: number | undefined;
-  /** Errors with a MatrixError if it is cut short, too long or too slow: then nothing of it may be kept. */
+  /** Errors with a `Failure` if it is cut short, too long or too slow: then nothing of it may be kept. */
   body: ReadableStream<Uint8Array>;
 }
 
@@ -37,7 +38,7 @@ export interface FetchMediaOptions {
   evenIfIgnored?: boolean;
 }
 
-/** Fetches media from the server that its mxc names, and no other. Throws the MatrixError that the client gets. */
+/** Fetches media from the server that its mxc names, and no other. Throws a `Failure` of the peer. */
 export type FetchMedia = (mxc: Mxc, options: FetchMediaOptions) => Promise<RemoteMedia>;
 
 /** What `makeFetchMedia` needs. */
@@ -62,14 +63,14 @@ export function makeFetchMedia(parts: FetchMediaParts): FetchMedia {
   const ignored = new Set(parts.ignoredHosts.map((name) => name.toLowerCase()));
 
   return async (mxc, options) => {
-    if (!parseMxc(formatMxc(mxc))) throw notThere();
-    if (ignored.has(mxc.serverName.toLowerCase()) && !options.evenIfIgnored) throw notThere();
+    if (!parseMxc(formatMxc(mxc))) throw absent();
+    if (ignored.has(mxc.serverName.toLowerCase()) && !options.evenIfIgnored) throw absent();
     const limits = { ...options, untilMs: clock() + options.timeoutMs };
     try {
       const media = options.as ? await fetchSigned(mxc, limits) : undefined;
       return media ?? (await fetchUnsigned(mxc, limits));
     } catch (error) {
-      throw toRemoteError(error);
+      throw toPeerFailure(error);
     }
   };
 
@@ -80,7 +81,7 @@ export function makeFetchMedia(parts: FetchMediaParts): FetchMedia {
     if (response.status !== 200) {
       const errcode = await readErrcode(response);
       if (response.status === 404 && errcode === "M_UNRECOGNIZED") return undefined;
-      throw fromStatus(response, errcode);
+      throw refusal(response, errcode);
     }
     return await unpack(response, options);
   }
@@ -116,7 +117,7 @@ export function makeFetchMedia(parts: FetchMediaParts): FetchMedia {
     const response = await ask(mxc, target, { ...options, as: undefined });
     if (response.status === 200) return bare(response);
     const errcode = await readErrcode(response);
-    throw response.status === 404 && errcode !== undefined ? notThere() : fromStatus(response, errcode);
+    throw response.status === 404 && errcode !== undefined ? absent() : refusal(response, errcode);
   }
 
   async function ask({ serverName }: Mxc, target: string, options: Limits): Promise<SafeResponse> {
@@ -140,7 +141,7 @@ function bare(response: SafeResponse): RemoteMedia {
   return {
     ...described(headers.get("content-type"), headers.get("content-disposition")),
     size: length === null ? undefined : Number(length),
-    body: withRemoteErrors(response.body),
+    body: withPeerFailures(response.body),
   };
 }
 
@@ -149,7 +150,7 @@ function described(contentType: string | null | undefined, disposition: string |
   return { contentType: normaliseContentType(contentType), fileName };
 }
 
-function withRemoteErrors(source: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+function withPeerFailures(source: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
   const chunks = source.getReader();
   return new ReadableStream<Uint8Array>(
     {
@@ -159,7 +160,7 @@ function withRemoteErrors(source: ReadableStream<Uint8Array>): ReadableStream<Ui
           if (done) controller.close();
           else controller.enqueue(value);
         } catch (error) {
-          controller.error(toRemoteError(error));
+          controller.error(toPeerFailure(error));
         }
       },
       cancel: (reason) => chunks.cancel(reason),

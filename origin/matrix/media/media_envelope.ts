@@ -1,6 +1,8 @@
 import { essence } from "../../../shared/http/content_type.ts";
-import { malformed, tooLarge, toRemoteError } from "../peer_failure.ts";
-import { type MultipartEvent, MultipartReader } from "./multipart_reader.ts";
+import type { Failure } from "../../../shared/matrix/failure.ts";
+import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { malformed, tooLarge, toPeerFailure } from "../peer_failure.ts";
+import { MultipartError, type MultipartEvent, MultipartReader } from "./multipart_reader.ts";
 
 /** What the second part of a federation answer is: the media itself, or where to get it. */
 export type EnvelopeContent =
@@ -20,8 +22,8 @@ const MAX_REST_BYTES = 65_536;
 /**
  * Opens the envelope of a federation answer (Server-Server API, "Content Repository"): checks the metadata in its first part
  * and hands out the second, of whose bytes at most `maxBytes` pass, or as many as it announces. The body ends when the answer
- * has ended as it should: what follows the media counts for nothing, but must be there. Throws, and the body errors with, the
- * MatrixError for the client; no more is read of the source then.
+ * has ended as it should: what follows the media counts for nothing, but must be there. Throws, and the body errors with, a
+ * `Failure` of the peer; no more is read of the source then.
  */
 export async function openEnvelope(
   source: ReadableStream<Uint8Array>,
@@ -48,7 +50,7 @@ export async function openEnvelope(
     };
   } catch (error) {
     await events.close();
-    throw toRemoteError(error);
+    throw toFailure(error);
   }
 }
 
@@ -98,13 +100,17 @@ function mediaStream(events: EventSource, size: number | undefined, maxBytes: nu
           controller.close();
         } catch (error) {
           await events.close();
-          controller.error(toRemoteError(error));
+          controller.error(toFailure(error));
         }
       },
       cancel: () => events.close(),
     },
     { highWaterMark: 0 },
   );
+}
+
+function toFailure(error: unknown): Failure | MatrixError {
+  return error instanceof MultipartError ? malformed(error) : toPeerFailure(error);
 }
 
 function readLength(header: string | undefined): number | undefined {

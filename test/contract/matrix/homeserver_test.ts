@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterEach, beforeEach, test } from "node:test";
-import { type Homeserver, makeHomeserver } from "../../../origin/matrix/homeserver/homeserver.ts";
+import { Homeserver } from "../../../origin/matrix/homeserver/homeserver.ts";
 import { makeSafeFetch } from "../../../origin/net/safe_fetch.ts";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { toMatrixError } from "../../../shared/http/failure_answer.ts";
+import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { type Listener, listen } from "../../support/listener.ts";
 
 const credentials = { token: "secret" };
@@ -21,7 +22,7 @@ beforeEach(async () => {
   // The guard forbids everything: what stands in the configuration may be private.
   const safeFetch = makeSafeFetch({ allows: () => false, addresses: async () => [], userAgent: "mxcdn" });
   const make = (timeoutMs: number) =>
-    makeHomeserver({
+    new Homeserver({
       csApi: `http://127.0.0.1:${listener.port}/`,
       serverName: "hs.example",
       backoffAt: 3,
@@ -44,13 +45,13 @@ const json = (status: number, body: unknown, headers: Record<string, string> = {
     response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
 };
 
+/** What the client is told. */
 async function errorOf(work: Promise<unknown>): Promise<MatrixError> {
   const error = await work.then(
     () => assert.fail("it succeeded"),
     (thrown) => thrown,
   );
-  assert.ok(error instanceof MatrixError, String(error));
-  return error;
+  return toMatrixError(error);
 }
 
 test("whoami tells user, device and guest, by the stable and the unstable flag", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { byteLimit, limitBytes } from "./byte_limit.ts";
+import { limitBytes, readBytes } from "./bytes.ts";
 
 const exceeded = () => new Error("too much");
 
@@ -22,20 +22,6 @@ async function count(stream: AsyncIterable<Uint8Array>): Promise<number> {
   return sum;
 }
 
-test("byteLimit lets exactly max bytes pass", async () => {
-  assert.equal(await count(source([3, 0, 7]).pipeThrough(byteLimit(10, exceeded))), 10);
-  assert.equal(await count(source([]).pipeThrough(byteLimit(0, exceeded))), 0);
-});
-
-test("byteLimit errors with the given error at the first byte too many and cancels its source", async () => {
-  let cancelled = false;
-  const limited = source([6, 5, 1000], () => {
-    cancelled = true;
-  }).pipeThrough(byteLimit(10, exceeded));
-  await assert.rejects(count(limited), /too much/);
-  assert.equal(cancelled, true);
-});
-
 test("limitBytes lets exactly max bytes pass", async () => {
   assert.equal(await count(limitBytes(source([3, 7]), 10, exceeded)), 10);
 });
@@ -51,4 +37,10 @@ test("limitBytes throws the given error at the first byte too many and lets its 
   );
   await assert.rejects(count(limited), /too much/);
   assert.equal(cancelled, true);
+});
+
+test("readBytes gives all of them, or the given error", async () => {
+  assert.equal((await readBytes(source([3, 7]), 10, exceeded)).byteLength, 10);
+  assert.equal((await readBytes(source([]), 0, exceeded)).byteLength, 0);
+  await assert.rejects(readBytes(source([3, 8]), 10, exceeded), /too much/);
 });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FetchError, type FetchFailure } from "../../net/fetch_error.ts";
-import type { Judgement } from "../../platform/circuit.ts";
-import { judgeAnswer, judgeError } from "./federation_judgement.ts";
+import { FetchError, type FetchFailure } from "../net/fetch_error.ts";
+import type { Judgement } from "../platform/circuit.ts";
+import { judgeAnswer, judgePeer } from "./peer_failure.ts";
 
 const JUDGEMENTS: Record<FetchFailure, Judgement> = {
   dns: "down",
@@ -21,12 +21,12 @@ const JUDGEMENTS: Record<FetchFailure, Judgement> = {
 
 for (const [failure, judgement] of Object.entries(JUDGEMENTS)) {
   test(`a server whose request failed by "${failure}" is judged "${judgement}"`, () => {
-    assert.equal(judgeError(new FetchError(failure as FetchFailure, "")), judgement);
+    assert.equal(judgePeer(new FetchError(failure as FetchFailure, "")), judgement);
   });
 }
 
 test("what is wrong with ourselves says nothing of the server", () => {
-  assert.equal(judgeError(new TypeError("a bug")), "nothing");
+  assert.equal(judgePeer(new TypeError("a bug")), "nothing");
 });
 
 test("every answer of a Matrix server shows that it lives, but for its own 5xx", () => {
