@@ -4,7 +4,6 @@ import { makeAccess } from "./app_access.ts";
 import { type Base, type Overrides, openBase } from "./app_base.ts";
 import { type Closers, closeAll, endWork } from "./app_closing.ts";
 import { openEdge } from "./app_edge.ts";
-import { makeFederation } from "./app_federation.ts";
 import { listJobs } from "./app_jobs.ts";
 import { type Live, makeLive, needsRestart } from "./app_live.ts";
 import { makeMediaWork } from "./app_media.ts";
@@ -14,10 +13,13 @@ import { type MetricsServer, startMetricsServer } from "./http/metrics_server.ts
 import { CurrentRequest } from "./http/request/current_request.ts";
 import { makeServer, type Route } from "./http/server.ts";
 import { type Schedule, startSchedule } from "./jobs/schedule.ts";
+import { Federation } from "./matrix/federation/federation.ts";
+import { ServerKeys } from "./matrix/keys/server_keys.ts";
 import { randomRequestId } from "./platform/ids.ts";
 import type { Metrics } from "./platform/metrics.ts";
 import { needing } from "./platform/start_trouble.ts";
 import type { Database } from "./stores/db/database.ts";
+import { nextGeneration } from "./stores/db/tables/generations.ts";
 
 /** A whole origin. */
 export interface App {
@@ -63,7 +65,7 @@ export async function buildApp(config: Config, overrides: Overrides = {}): Promi
 
 /** From the bottom up: each `app_*.ts` makes one part of the house. */
 async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork: () => Promise<void> }> {
-  const { config, closers, clock, steady, log, metrics, db, cache } = base;
+  const { config, closers, clock, steady, log, metrics, db, cache, dns, safeFetch } = base;
   const edge = openEdge(base);
   const live = await makeLive(base);
   const limits = makeLimits({
@@ -71,11 +73,17 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
     ...{ buckets: cache.buckets, clock, steady, log, metrics },
   });
   const access = await makeAccess(base, edge, live, limits);
-  const federation = makeFederation(base, edge);
+  const { backoffAt, notaries } = config.federation;
+  const federation = new Federation({ safeFetch, srv: dns.srv, clock: steady, random: Math.random, backoffAt });
+  const serverKeys = new ServerKeys({
+    ...{ federation, clock, steady, notaries, hints: cache.hints },
+    drawGeneration: () => nextGeneration(db),
+    onWithdrawn: edge?.withdrawKeys,
+  });
   const media = await makeMediaWork(base, { edge, live, limits, federation });
 
   const current = new CurrentRequest();
-  const routes = await listRoutes(base, { live, limits, access, media, federation, edge });
+  const routes = await listRoutes(base, { live, limits, access, media, federation, serverKeys, edge });
   const server = serve(base, live, routes, current);
   const jobs = startSchedule(listJobs(base, { edge, live, accessLog: media.accessLog, logouts: access.logouts }), log);
 

@@ -1,11 +1,11 @@
 import type { FastifyRequest } from "fastify";
 import type { Base } from "./app_base.ts";
-import { loadIdentities } from "./app_federation.ts";
 import { makeTenants, type TenantParts } from "./app_tenants.ts";
 import { restartKeys } from "./config/checks/restart_keys.ts";
 import type { Config } from "./config/schema.ts";
 import { type ByHost, byHost, selectDomain } from "./domains/select_domain.ts";
 import type { Tenant } from "./domains/tenant.ts";
+import { loadIdentities } from "./matrix/signing_keys.ts";
 import { makeAddressGuard } from "./net/ip_ranges.ts";
 import { makeEstimate } from "./platform/estimate.ts";
 import { bytesByDatastore } from "./stores/db/tables/blobs.ts";
@@ -47,7 +47,7 @@ export async function makeLive(base: Base): Promise<Live> {
     onError: (error) => log.warn({ error }, "cannot tell how much each datastore holds"),
   });
   const read = async (config: Config) => {
-    const identities = await loadIdentities(config);
+    const identities = await loadIdentities(config.domains.values());
     datastores.follow(config);
     return readCurrent(config, {
       ...{ clock, steady, safeFetch: homeserverFetch, ownQuestions, datastores, estimateBytes, identities },

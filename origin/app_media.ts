@@ -4,8 +4,9 @@ import type { Limits } from "./access/limits/limits.ts";
 import { makeQuotas } from "./access/limits/quota.ts";
 import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
-import { type Federation, makePulling } from "./app_federation.ts";
+import { makePulling } from "./app_federation.ts";
 import type { Live } from "./app_live.ts";
+import type { Federation } from "./matrix/federation/federation.ts";
 import { type AccessLog, makeAccessLog } from "./media/download/access_log.ts";
 import { arrivalOf, makeAwaitPending } from "./media/download/await_pending.ts";
 import { type Download, makeDownload } from "./media/download/download.ts";
@@ -88,7 +89,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     recheckMs: overrides.recheckMs ?? RECHECK_MS,
   });
   closers.push(await base.bus.listen(UPLOADED, { onNews: awaitPending.arrived, onReconnect: awaitPending.lookAgain }));
-  const pulling = await makePulling(base, { limits, storeOnce, federationFetch: federation.federationFetch });
+  const pulling = await makePulling(base, { limits, storeOnce, federation });
   closers.push(() => pulling.close());
   const { pullRemote } = pulling;
 

@@ -3,7 +3,6 @@ import type { Limits } from "./access/limits/limits.ts";
 import type { Access } from "./app_access.ts";
 import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
-import type { Federation } from "./app_federation.ts";
 import type { Live } from "./app_live.ts";
 import type { MediaWork } from "./app_media.ts";
 import { makeClientVersions } from "./domains/client_versions.ts";
@@ -28,7 +27,9 @@ import { usageRoutes } from "./http/routes/mmr/usage.ts";
 import { versionRoutes } from "./http/routes/mmr/version.ts";
 import { healthRoutes } from "./http/routes/ops/health.ts";
 import type { Route } from "./http/server.ts";
-import { makeDiagnoseServer } from "./matrix/federation/diagnose_server.ts";
+import { diagnoseServer } from "./matrix/diagnose_server.ts";
+import type { Federation } from "./matrix/federation/federation.ts";
+import type { ServerKeys } from "./matrix/keys/server_keys.ts";
 import { makeSharedRead } from "./media/download/shared_read.ts";
 import { findUsage } from "./stores/db/tables/usage.ts";
 
@@ -41,6 +42,7 @@ export interface RouteParts {
   readonly access: Access;
   readonly media: MediaWork;
   readonly federation: Federation;
+  readonly serverKeys: ServerKeys;
   readonly edge: Edge | undefined;
 }
 
@@ -93,12 +95,12 @@ export async function listRoutes(base: Base, parts: RouteParts): Promise<Route[]
 }
 
 function listFederationRoutes(base: Base, parts: RouteParts): Route[] {
-  const { live, limits, federation, media, edge } = parts;
-  const { clock, steady, safeFetch, makeMediaId, makeTemporaryId } = base;
+  const { live, limits, federation, serverKeys, media, edge } = parts;
+  const { steady, makeMediaId, makeTemporaryId } = base;
   const { tenantOf } = live;
   const authenticateServer = limitServers(
     limits,
-    makeAuthenticateServer({ serverKeys: federation.serverKeys, tenants: () => live.now.tenants, tenantOf }),
+    makeAuthenticateServer({ serverKeys, tenants: () => live.now.tenants, tenantOf }),
   );
   return [
     ...federationRoutes({
@@ -110,10 +112,7 @@ function listFederationRoutes(base: Base, parts: RouteParts): Route[] {
     }),
     ...federationTestRoutes({
       ...{ tenantOf, authenticate: parts.access.authenticate },
-      diagnoseServer: makeDiagnoseServer({
-        ...{ clock, steady, safeFetch, makeMediaId, resolve: federation.resolve },
-        federationFetch: federation.uncountedFetch,
-      }),
+      diagnoseServer: (...which) => diagnoseServer({ steady, federation, serverKeys, makeMediaId }, ...which),
     }),
   ];
 }

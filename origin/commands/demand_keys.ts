@@ -1,7 +1,7 @@
 import { ConfigError, type ConfigProblem } from "../config/checks/config_error.ts";
 import { whyUnreadable } from "../config/files/unreadable.ts";
 import type { LoadedConfig } from "../config/load.ts";
-import { loadSigningIdentity } from "../matrix/signing_identity.ts";
+import { loadSigningIdentity } from "../matrix/signing_keys.ts";
 
 /** Makes sure that the signing keys of a configuration can be used. Throws `ConfigError` with the place of each that cannot. */
 export async function demandKeys<T extends LoadedConfig>(loaded: T): Promise<T> {

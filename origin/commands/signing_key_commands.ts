@@ -5,7 +5,7 @@ import {
   type SigningKeyFormat,
   type SigningKeySeed,
   writeSigningKeys,
-} from "../matrix/signing_key_file.ts";
+} from "../matrix/signing_keys.ts";
 import type { Say } from "./say.ts";
 
 /** The forms that key files come in: this repository's (matrix-media-repo's), Synapse's and Dendrite's. */

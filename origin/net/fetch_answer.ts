@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import type { Dispatcher } from "undici";
 import { countedBody, readJson, readText } from "./fetch_body.ts";
 import { FetchError } from "./fetch_error.ts";
-import type { Hop } from "./hop.ts";
+import { type Hop, redirectTarget } from "./hop.ts";
 
 /** An answer as undici gives it, whose headers are here. */
 export type Answer = Dispatcher.ResponseData<unknown>;
@@ -13,6 +13,8 @@ export interface SafeResponse {
   /** The URL that answered, after redirects. */
   url: string;
   headers: { get(name: string): string | null };
+  /** Where it redirects to, if the caller is to decide on that. */
+  redirectsTo: URL | undefined;
   /** At most `maxBytes`; errors with a {@link FetchError} if it is longer, late or cut short. */
   body: ReadableStream<Uint8Array>;
   text(): Promise<string>;
@@ -33,6 +35,7 @@ export function respond(hop: Hop, answer: Answer, maxBytes: number, over: () => 
     status: answer.statusCode,
     url: hop.url.href,
     headers: { get: (name) => headerOf(answer, name) ?? null },
+    redirectsTo: redirectTarget(hop.url, answer.statusCode, headerOf(answer, "location")),
     body,
     text: () => readText(body),
     json: () => readJson(body),

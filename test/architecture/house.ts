@@ -40,7 +40,12 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
  * The rooms that build themselves, by folder, and the door of each: the one file of which anything outside may take more than
  * types. A room within a room is private to it unless it is named here, too.
  */
-const ROOM_DOORS: Readonly<Record<string, string>> = {};
+const ROOM_DOORS: Readonly<Record<string, string>> = {
+  "origin/matrix/homeserver": "origin/matrix/homeserver/homeserver.ts",
+  "origin/matrix/federation": "origin/matrix/federation/federation.ts",
+  "origin/matrix/keys": "origin/matrix/keys/server_keys.ts",
+  "origin/matrix/media": "origin/matrix/media/peer_media.ts",
+};
 
 /** How many files and folders a folder may hold, unit tests left out. */
 const MAX_ENTRIES = 13;

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { generateSigningKey, type SigningKeySeed, writeSigningKeys } from "../../origin/matrix/signing_key_file.ts";
+import { generateSigningKey, type SigningKeySeed, writeSigningKeys } from "../../origin/matrix/signing_keys.ts";
 import { importSeed, signJson } from "../../shared/matrix/sign_json.ts";
 import { startStack, type TestStack } from "../support/app.ts";
 import type { Authority } from "../support/certificates.ts";

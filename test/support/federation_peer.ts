@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type FederationFetch, makeFederationFetch } from "../../origin/matrix/federation/federation_request.ts";
+import { FederationClient } from "../../origin/matrix/federation/federation_client.ts";
 import { HostCircuits } from "../../origin/matrix/federation/host_circuits.ts";
-import { makeResolveServer } from "../../origin/matrix/federation/resolve.ts";
+import { ServerResolver } from "../../origin/matrix/federation/resolve.ts";
 import type { SrvRecord } from "../../origin/net/dns.ts";
 import type { AddressGuard } from "../../origin/net/ip_ranges.ts";
 import { makeSafeFetch, type SafeFetch } from "../../origin/net/safe_fetch.ts";
@@ -18,7 +18,7 @@ export interface FederationPeer {
   answer: (request: IncomingMessage, response: ServerResponse) => void;
   safeFetch: SafeFetch;
   circuits: HostCircuits;
-  federationFetch: FederationFetch;
+  federation: FederationClient;
   /** Milliseconds; a test moves it. */
   nowMs: number;
   /** The SRV records that exist. */
@@ -42,7 +42,7 @@ export async function startPeer(
   const clock = () => peer.nowMs;
   const circuits = new HostCircuits({ failures: options.backoffAt ?? 20, clock });
   const srv = async (name: string) => peer.srv[name] ?? [];
-  const resolve = makeResolveServer({ safeFetch, srv, clock, random: () => 0.5 });
+  const resolver = new ServerResolver({ safeFetch, srv, clock, random: () => 0.5 });
   const peer: FederationPeer = {
     authority,
     listener,
@@ -50,7 +50,7 @@ export async function startPeer(
     answer: (_, response) => response.writeHead(404).end(),
     safeFetch,
     circuits,
-    federationFetch: makeFederationFetch({ safeFetch, resolve, circuits, clock }),
+    federation: new FederationClient({ safeFetch, resolver, circuits, clock }),
     nowMs: 1_700_000_000_000,
     srv: {},
     async close() {

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { generateSigningKey, writeSigningKeys } from "../../origin/matrix/signing_key_file.ts";
+import { generateSigningKey, writeSigningKeys } from "../../origin/matrix/signing_keys.ts";
 import { frameMedia } from "../../shared/http/multipart_mixed.ts";
 import { importPublicKey, importSeed, type SigningKey, signJson } from "../../shared/matrix/sign_json.ts";
 import { parseXMatrix, signRequest, verifyRequest } from "../../shared/matrix/x_matrix.ts";

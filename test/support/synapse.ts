@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { generateSigningKey, type SigningKeySeed } from "../../origin/matrix/signing_key_file.ts";
+import { generateSigningKey, type SigningKeySeed } from "../../origin/matrix/signing_keys.ts";
 import { freePort } from "./free_port.ts";
 import type { Lifetime } from "./lifetime.ts";
 import { BRIDGE, type SynapseOptions, writeSynapseConfig } from "./synapse_config.ts";

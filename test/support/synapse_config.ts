@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type SigningKeySeed, writeSigningKeys } from "../../origin/matrix/signing_key_file.ts";
+import { type SigningKeySeed, writeSigningKeys } from "../../origin/matrix/signing_keys.ts";
 import type { Certificate } from "./certificates.ts";
 
 /** What a test may say of its Synapse. */

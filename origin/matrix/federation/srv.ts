@@ -1,15 +1,57 @@
+import { LRUCache } from "lru-cache";
 import { parseServerName } from "../../../shared/matrix/server_name.ts";
-import type { SrvRecord } from "../../net/dns.ts";
+import type { Dns, SrvRecord } from "../../net/dns.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
+import { SingleFlight } from "../../platform/single_flight.ts";
 
 /** Somewhere to connect to. */
 export interface Target {
   /** Name, or address without brackets. */
-  host: string;
-  port: number;
+  readonly host: string;
+  readonly port: number;
 }
 
 /** Records of one name that are tried; more only help those who want to keep us busy. */
 const MAX_TARGETS = 8;
+
+const MAX_NAMES = 10_000;
+/** The resolver does not tell for how long records are valid, so they are kept briefly; the lack of them too. */
+const KEEP_MS = 300_000;
+const KEEP_FAILURE_MS = 60_000;
+
+/** Finds SRV records, and remembers them for a while: beyond their time, too, for when nobody can be asked again. */
+export class SrvRecords {
+  readonly #ask: Dns["srv"];
+  readonly #clock: SteadyClock;
+  readonly #known = new LRUCache<string, { readonly records: readonly SrvRecord[]; readonly untilMs: number }>({
+    max: MAX_NAMES,
+  });
+  readonly #asking = new SingleFlight<readonly SrvRecord[]>();
+
+  constructor({ srv, clock }: { readonly srv: Dns["srv"]; readonly clock: SteadyClock }) {
+    this.#ask = srv;
+    this.#clock = clock;
+  }
+
+  /** The records of a name, an empty list if there are none. `fresh`: asks again. Never throws. */
+  async find(name: string, fresh = false): Promise<readonly SrvRecord[]> {
+    const entry = this.#known.get(name);
+    if (entry && !fresh && this.#clock() < entry.untilMs) return entry.records;
+    return await this.#asking.run(name, () => this.#refresh(name, entry?.records ?? []));
+  }
+
+  async #refresh(name: string, previous: readonly SrvRecord[]): Promise<readonly SrvRecord[]> {
+    try {
+      const records = await this.#ask(name);
+      this.#known.set(name, { records, untilMs: this.#clock() + KEEP_MS });
+      return records;
+    } catch {
+      // Name servers that don't answer must not make a server unreachable that needs no SRV record, or had one just now.
+      this.#known.set(name, { records: previous, untilMs: this.#clock() + KEEP_FAILURE_MS });
+      return previous;
+    }
+  }
+}
 
 /**
  * The targets of SRV records in the order to try them: smallest priority first, and within one priority by chance in

@@ -7,21 +7,18 @@ import { SingleFlight } from "../../platform/single_flight.ts";
 
 /** What `/.well-known/matrix/server` of a host says: the server name it delegates to, or nothing usable. */
 export interface WellKnown {
-  delegate: string | undefined;
+  readonly delegate: string | undefined;
   /** Why there is no delegate, or where it is known from; for the administrator. */
-  note: string;
+  readonly note: string;
 }
-
-/** Finds the delegation of a host name; never throws, since discovery goes on without (Server-Server API, "Server discovery", step 3). */
-export type FindWellKnown = (hostname: string, fresh?: boolean) => Promise<WellKnown>;
 
 interface Entry extends WellKnown {
   /** When to ask again. */
-  refreshAtMs: number;
+  readonly refreshAtMs: number;
   /** Until when a delegate may be used although asking again failed. */
-  staleUntilMs: number;
+  readonly staleUntilMs: number;
   /** Failures in a row. */
-  failures: number;
+  readonly failures: number;
 }
 
 const MAX_BYTES = 51_200;
@@ -39,25 +36,36 @@ const FIRST_FAILURE_MS = 60_000;
 /** How long beyond its time a delegation is believed while the host cannot be asked. */
 const STALE_MS = 24 * HOUR_MS;
 
-/** Makes the {@link FindWellKnown} with its cache, which remembers failures as well. */
-export function makeFindWellKnown(parts: { safeFetch: SafeFetch; clock: SteadyClock }): FindWellKnown {
-  const known = new LRUCache<string, Entry>({ max: MAX_HOSTS });
-  const asking = new SingleFlight<Entry>();
+/**
+ * The delegations of host names (Server-Server API, "Server discovery", step 3), kept as long as their servers say, failures as well.
+ * Beyond its time a delegation is kept for when its server cannot be asked.
+ */
+export class WellKnowns {
+  readonly #safeFetch: SafeFetch;
+  readonly #clock: SteadyClock;
+  readonly #known = new LRUCache<string, Entry>({ max: MAX_HOSTS });
+  readonly #asking = new SingleFlight<Entry>();
 
-  return async (hostname, fresh = false) => {
-    const entry = known.get(hostname);
-    if (entry && !fresh && parts.clock() < entry.refreshAtMs) return entry;
-    return await asking.run(hostname, () => refresh(hostname, entry));
-  };
+  constructor({ safeFetch, clock }: { readonly safeFetch: SafeFetch; readonly clock: SteadyClock }) {
+    this.#safeFetch = safeFetch;
+    this.#clock = clock;
+  }
 
-  async function refresh(hostname: string, previous: Entry | undefined): Promise<Entry> {
-    const entry = await ask(hostname).catch((error) => failed(String((error as Error).message), previous));
-    known.set(hostname, entry);
+  /** What a host says. `fresh`: asks it again. Never throws, since discovery goes on without. */
+  async find(hostname: string, fresh = false): Promise<WellKnown> {
+    const entry = this.#known.get(hostname);
+    if (entry && !fresh && this.#clock() < entry.refreshAtMs) return entry;
+    return await this.#asking.run(hostname, () => this.#refresh(hostname, entry));
+  }
+
+  async #refresh(hostname: string, previous: Entry | undefined): Promise<Entry> {
+    const entry = await this.#ask(hostname).catch((error: Error) => this.#failed(String(error.message), previous));
+    this.#known.set(hostname, entry);
     return entry;
   }
 
-  async function ask(hostname: string): Promise<Entry> {
-    const response = await parts.safeFetch(`https://${hostname}/.well-known/matrix/server`, {
+  async #ask(hostname: string): Promise<Entry> {
+    const response = await this.#safeFetch(`https://${hostname}/.well-known/matrix/server`, {
       reach: "public",
       headers: { accept: "application/json" },
       httpsOnly: true,
@@ -68,13 +76,12 @@ export function makeFindWellKnown(parts: { safeFetch: SafeFetch; clock: SteadyCl
     const delegate = response.status === 200 ? readDelegate(await response.json()) : undefined;
     if (response.status !== 200) await response.body.cancel();
     if (delegate === undefined) throw new Error(`Status ${response.status} without a valid m.server`);
-    const nowMs = parts.clock();
-    const refreshAtMs = nowMs + lifetime(response);
+    const refreshAtMs = this.#clock() + lifetime(response);
     return { delegate, note: "well-known", refreshAtMs, staleUntilMs: refreshAtMs + STALE_MS, failures: 0 };
   }
 
-  function failed(reason: string, previous: Entry | undefined): Entry {
-    const nowMs = parts.clock();
+  #failed(reason: string, previous: Entry | undefined): Entry {
+    const nowMs = this.#clock();
     const failures = (previous?.failures ?? 0) + 1;
     const refreshAtMs = nowMs + Math.min(FIRST_FAILURE_MS * 2 ** Math.min(failures - 1, 10), HOUR_MS);
     const usable = previous?.delegate !== undefined && nowMs < previous.staleUntilMs;

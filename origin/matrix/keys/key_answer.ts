@@ -3,24 +3,24 @@ import { importPublicKey, isSigningKeyId, verifyJson } from "../../../shared/mat
 
 /** The keys by which a server signs requests now. */
 export interface KeySet {
-  serverName: string;
+  readonly serverName: string;
   /** Public keys in base64, by key id. */
-  keys: Record<string, string>;
-  fetchedAtMs: number;
+  readonly keys: Readonly<Record<string, string>>;
+  readonly fetchedAtMs: number;
   /** None of the keys may be used from this time on. */
-  validUntilMs: number;
+  readonly validUntilMs: number;
 }
 
 /** A key set that is kept, with its place in the order of what is known of its server. */
 export interface KeptKeys extends KeySet {
   /** Drawn before its server was asked: of two sets the one with the larger generation is true. */
-  generation: number;
+  readonly generation: number;
 }
 
-/** Why a server's answer about its keys is none: it was refused, or has another form. */
+/** A server's answer about its keys cannot be used: it is an error, or has another form. */
 export class KeyAnswerError extends Error {}
 
-/** Why the keys of a document that was fetched prove nothing: it is about another server, has expired, or is not signed as it must be. */
+/** The keys of a document that was fetched prove nothing: it is about another server, has expired, or is not signed as it must be. */
 export class KeysRefusedError extends KeyAnswerError {}
 
 /** Keys are good for at most a week from when they were fetched, whatever their server says (Server-Server API, `valid_until_ts`). */

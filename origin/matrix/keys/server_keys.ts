@@ -5,63 +5,51 @@ import { unauthorized } from "../../../shared/matrix/server_credentials.ts";
 import { FetchError } from "../../net/fetch_error.ts";
 import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { Ticket } from "../../platform/fair_queue.ts";
-import type { FederationFetch } from "../federation/federation_request.ts";
-import { type KeyPatience, makeFetchKeys } from "./fetch_keys.ts";
-import { type KeptKeys, KeysRefusedError } from "./key_answer.ts";
-import { keysBusy, makeKeyLines } from "./key_lines.ts";
+import type { Federation } from "../federation/federation.ts";
+import { type KeptKeys, type KeySet, KeysRefusedError, readKeptKeys, readKeyAnswer } from "./key_answer.ts";
+import { KeyFetcher, type KeyPatience } from "./key_fetcher.ts";
+import { KeyQueues, keysBusy } from "./key_queues.ts";
 
 /** Where key sets outlive the process and are shared by several. Only a hint: it may forget and it may fail. */
-export interface KeyStore {
-  /** Checked in its form; it may have expired. */
-  read(serverName: string): Promise<KeptKeys | undefined>;
-  write(keys: KeptKeys): Promise<void>;
+export interface KeyHints {
+  get(key: string): Promise<Uint8Array | undefined>;
+  set(key: string, value: string, ttlMs: number): Promise<void>;
 }
 
 /** A key that signs requests now. Times in milliseconds since the epoch. */
 export interface ServerKey {
-  serverName: string;
-  keyId: string;
+  readonly serverName: string;
+  readonly keyId: string;
   /** In base64. */
-  publicKey: string;
+  readonly publicKey: string;
   /** From then on it proves nothing. */
-  validUntilMs: number;
+  readonly validUntilMs: number;
   /** Until then it is believed without asking its server again. */
-  freshUntilMs: number;
+  readonly freshUntilMs: number;
   /** Drawn before its server was asked: of two answers about a key the one with the larger generation is true. */
-  generation: number;
+  readonly generation: number;
 }
 
 /** Keys that a server has had and does not list any more, or not with the same value. */
 export interface WithdrawnKeys {
-  serverName: string;
-  keyIds: readonly string[];
+  readonly serverName: string;
+  readonly keyIds: readonly string[];
 }
 
-/** The signing keys of other servers. */
-export interface ServerKeys {
-  /**
-   * The key by which that server may sign requests at this moment; `undefined` if it has no such key (the request gets 401).
-   * `asker`: on whose account its server is asked, where it must be; nobody gets more than a part of what can be asked at once.
-   * Throws `peer_failed`, the reason as its cause, if the keys could not be had, and 401 `M_UNAUTHORIZED` if they could, but prove
-   * nothing; `busy` if there was no time to ask for them.
-   */
-  find(serverName: string, keyId: string, asker: string): Promise<ServerKey | undefined>;
-}
-
-/** What `makeServerKeys` needs. */
+/** What keys are found with, and remembered in. */
 export interface ServerKeysParts {
-  federationFetch: FederationFetch;
-  clock: Clock;
-  steady: SteadyClock;
+  readonly federation: Pick<Federation, "get">;
+  readonly clock: Clock;
+  readonly steady: SteadyClock;
   /** Larger than all generations that were drawn before, by any process. */
-  drawGeneration: () => Promise<number>;
+  readonly drawGeneration: () => Promise<number>;
   /** Told of keys that a server has withdrawn before anybody relies on what came in their place. */
-  onWithdrawn?: ((withdrawn: WithdrawnKeys) => Promise<void>) | undefined;
-  store?: KeyStore;
+  readonly onWithdrawn?: ((withdrawn: WithdrawnKeys) => Promise<void>) | undefined;
+  readonly hints?: KeyHints;
   /** Servers that are asked where a server can't be asked itself; default none. */
-  notaries?: readonly string[];
+  readonly notaries?: readonly string[];
   /** How long anybody waits until a server is asked, in milliseconds; default 5 s. */
-  waitMs?: number;
+  readonly waitMs?: number;
 }
 
 /** Why keys could not be had, or believed, and when their server is asked again, by the steady clock. */
@@ -76,6 +64,7 @@ interface FailedFetch {
 /** Keys in the memory of this process, with the time of the steady clock when they were fetched. */
 type Known = KeptKeys & { readonly fetchedSteadyMs: number };
 
+const HINT_MS = 7 * 24 * 3_600_000;
 const MAX_SERVERS = 5_000;
 const MAX_FAILURES = 10_000;
 const WAIT_MS = 5_000;
@@ -90,114 +79,146 @@ const MAX_RETRY_MS = 80_000;
 const FIRST_CONTACT: KeyPatience = { requestMs: 5_000, wholeMs: 15_000 };
 const ACQUAINTANCE: KeyPatience = { requestMs: 15_000, wholeMs: 30_000 };
 
-/** Makes the {@link ServerKeys} with their bounded memory. */
-export function makeServerKeys(parts: ServerKeysParts): ServerKeys {
-  const { clock, steady, store, drawGeneration } = parts;
+/** The signing keys of other servers, with their bounded memory. */
+export class ServerKeys {
+  readonly #parts: ServerKeysParts;
   /** Also those that have expired: their servers are acquaintances. */
-  const known = new LRUCache<string, Known>({ max: MAX_SERVERS });
-  const failed = new LRUCache<string, FailedFetch>({ max: MAX_FAILURES });
-  const fetching = new Map<string, { ticket: Ticket; keys: Promise<Known> }>();
-  const lines = makeKeyLines(parts.waitMs ?? WAIT_MS);
-  const direct = { federationFetch: parts.federationFetch, clock };
-  const fetchOfNotary = makeFetchKeys({
-    ...direct,
-    notaries: [],
-    notaryKeys: () => Promise.reject(new Error("unused")),
-  });
-  const fetchKeys = makeFetchKeys({ ...direct, notaries: parts.notaries ?? [], notaryKeys: keysOfNotary });
+  readonly #known = new LRUCache<string, Known>({ max: MAX_SERVERS });
+  readonly #failed = new LRUCache<string, FailedFetch>({ max: MAX_FAILURES });
+  readonly #fetching = new Map<string, { readonly ticket: Ticket; readonly keys: Promise<Known> }>();
+  readonly #queues: KeyQueues;
+  readonly #fetcher: KeyFetcher;
 
-  return {
-    async find(serverName, keyId, asker) {
-      const remembered = await recall(serverName, keyId);
-      if (remembered && Object.hasOwn(remembered.keys, keyId)) {
-        if (ageOf(remembered) >= freshForMs(remembered)) refresh(serverName, asker).catch(() => {});
-        return pick(remembered, keyId);
-      }
-      if (remembered && ageOf(remembered) < UNKNOWN_KEY_MS) return undefined;
-      return pick(await refresh(serverName, asker), keyId);
-    },
-  };
+  constructor(parts: ServerKeysParts) {
+    const { federation, clock, notaries = [] } = parts;
+    this.#parts = parts;
+    this.#queues = new KeyQueues(parts.waitMs ?? WAIT_MS);
+    const notaryKeys = (notary: string, patience: KeyPatience) => this.#keysOfNotary(notary, patience);
+    this.#fetcher = new KeyFetcher({ federation, clock, notaries, notaryKeys });
+  }
 
-  /** The valid keys that we remember, or that the store does if it may know better. */
-  async function recall(serverName: string, keyId: string): Promise<Known | undefined> {
-    const own = known.get(serverName);
-    if (own && suffices(own, keyId)) return own;
-    const stored = await store?.read(serverName).catch(() => undefined);
-    if (stored && (!own || own.generation < stored.generation)) remember(stored);
-    const best = known.get(serverName);
-    return best && clock() < best.validUntilMs ? best : undefined;
+  /**
+   * The key by which that server may sign requests at this moment; `undefined` if it has no such key (the request gets 401).
+   * `asker`: on whose account its server is asked, where it must be; nobody gets more than a part of what can be asked at once.
+   * Throws `peer_failed`, the reason as its cause, if the keys could not be had, and 401 `M_UNAUTHORIZED` if they could, but prove
+   * nothing; `busy` if there was no time to ask for them.
+   */
+  async find(serverName: string, keyId: string, asker: string): Promise<ServerKey | undefined> {
+    const remembered = await this.#recall(serverName, keyId);
+    if (remembered && Object.hasOwn(remembered.keys, keyId)) {
+      if (this.#ageOf(remembered) >= freshForMs(remembered)) this.#refresh(serverName, asker).catch(() => {});
+      return this.#pick(remembered, keyId);
+    }
+    if (remembered && this.#ageOf(remembered) < UNKNOWN_KEY_MS) return undefined;
+    return this.#pick(await this.#refresh(serverName, asker), keyId);
+  }
+
+  /**
+   * Checks an answer to `GET /_matrix/key/v2/server` that somebody else has fetched, and remembers nothing of it. Throws an Error that
+   * says why it proves nothing.
+   */
+  check(answer: unknown, serverName: string): Promise<KeySet> {
+    return readKeyAnswer(answer, serverName, this.#parts.clock());
+  }
+
+  /** The valid keys that we remember, or that the hints do if they may know better. */
+  async #recall(serverName: string, keyId: string): Promise<Known | undefined> {
+    const own = this.#known.get(serverName);
+    if (own && this.#suffices(own, keyId)) return own;
+    const hint = await this.#readHint(serverName).catch(() => undefined);
+    if (hint && (!own || own.generation < hint.generation)) this.#remember(hint);
+    const best = this.#known.get(serverName);
+    return best && this.#parts.clock() < best.validUntilMs ? best : undefined;
   }
 
   /** They were fetched as long ago as the time of day says, and from now on they age by the steady clock. */
-  function remember(keys: KeptKeys): Known {
+  #remember(keys: KeptKeys): Known {
+    const { clock, steady } = this.#parts;
     const remembered = { ...keys, fetchedSteadyMs: steady() - Math.max(0, clock() - keys.fetchedAtMs) };
-    known.set(keys.serverName, remembered);
+    this.#known.set(keys.serverName, remembered);
     return remembered;
   }
 
-  function ageOf({ fetchedSteadyMs }: Known): number {
-    return steady() - fetchedSteadyMs;
+  #ageOf({ fetchedSteadyMs }: Known): number {
+    return this.#parts.steady() - fetchedSteadyMs;
   }
 
   /** Whether nobody else need be asked about a key. */
-  function suffices(keys: Known, keyId: string): boolean {
+  #suffices(keys: Known, keyId: string): boolean {
     const forMs = Object.hasOwn(keys.keys, keyId) ? freshForMs(keys) : UNKNOWN_KEY_MS;
-    return ageOf(keys) < forMs && clock() < keys.validUntilMs;
+    return this.#ageOf(keys) < forMs && this.#parts.clock() < keys.validUntilMs;
   }
 
-  function pick(keys: Known, keyId: string): ServerKey | undefined {
+  #pick(keys: Known, keyId: string): ServerKey | undefined {
     const { serverName, validUntilMs, generation } = keys;
     const publicKey = Object.hasOwn(keys.keys, keyId) ? keys.keys[keyId] : undefined;
     if (publicKey === undefined) return undefined;
-    const freshUntilMs = Math.min(validUntilMs, clock() + freshForMs(keys) - ageOf(keys));
+    const freshUntilMs = Math.min(validUntilMs, this.#parts.clock() + freshForMs(keys) - this.#ageOf(keys));
     return { serverName, keyId, publicKey, validUntilMs, freshUntilMs, generation };
   }
 
   /** Asks the server, once for all who want to know. */
-  async function refresh(serverName: string, asker: string): Promise<Known> {
-    const running = fetching.get(serverName);
-    running?.ticket.support(lines.claimOf(asker));
+  async #refresh(serverName: string, asker: string): Promise<Known> {
+    const running = this.#fetching.get(serverName);
+    running?.ticket.support(this.#queues.claimOf(asker));
     if (running) return await running.keys;
-    const failure = failed.get(serverName);
-    const waitMs = (failure?.retryAtMs ?? 0) - steady();
+    const failure = this.#failed.get(serverName);
+    const waitMs = (failure?.retryAtMs ?? 0) - this.#parts.steady();
     if (failure && waitMs > 0) throw errorOf(failure, waitMs);
-    const ticket = lines.ticket(asker, known.has(serverName));
+    const ticket = this.#queues.ticket(asker, this.#known.has(serverName));
     const keys = ticket
-      .run(() => fetchAndKeep(serverName, failure?.failures ?? 0))
-      .finally(() => fetching.delete(serverName));
-    fetching.set(serverName, { ticket, keys });
+      .run(() => this.#fetchAndKeep(serverName, failure?.failures ?? 0))
+      .finally(() => this.#fetching.delete(serverName));
+    this.#fetching.set(serverName, { ticket, keys });
     return await keys;
   }
 
-  async function fetchAndKeep(serverName: string, failures: number): Promise<Known> {
-    const before = known.get(serverName);
-    const generation = await drawGeneration();
-    const fetched = await fetchKeys(serverName, before ? ACQUAINTANCE : FIRST_CONTACT).catch((error) => {
-      if (error instanceof FetchError && error.failure === "busy") throw keysBusy();
-      const isRefused = error instanceof KeysRefusedError;
-      // A server that answers costs little to ask, and is told at once that it is not believed: it can mend that at any moment.
-      const waitMs = isRefused ? FIRST_RETRY_MS : Math.min(FIRST_RETRY_MS * 2 ** Math.min(failures, 10), MAX_RETRY_MS);
-      const failure = { retryAtMs: steady() + waitMs, failures: isRefused ? 0 : failures + 1, isRefused, error };
-      failed.set(serverName, failure);
-      throw errorOf(failure, waitMs);
+  async #fetchAndKeep(serverName: string, failures: number): Promise<Known> {
+    const before = this.#known.get(serverName);
+    const generation = await this.#parts.drawGeneration();
+    const patience = before ? ACQUAINTANCE : FIRST_CONTACT;
+    const fetched = await this.#fetcher.fetch(serverName, patience).catch((error) => {
+      throw this.#failureOf(serverName, failures, error);
     });
-    failed.delete(serverName);
+    this.#failed.delete(serverName);
     const keys = { ...fetched, generation };
     const keyIds = withdrawn(before, keys);
-    if (keyIds.length > 0) await parts.onWithdrawn?.({ serverName, keyIds });
-    const remembered = remember(keys);
-    await store?.write(keys).catch(() => {});
+    if (keyIds.length > 0) await this.#parts.onWithdrawn?.({ serverName, keyIds });
+    const remembered = this.#remember(keys);
+    await this.#parts.hints?.set(hintKeyOf(serverName), JSON.stringify(keys), HINT_MS).catch(() => {});
     return remembered;
   }
 
-  async function keysOfNotary(notary: string, patience: KeyPatience): Promise<KeptKeys> {
-    const own = known.get(notary);
-    if (own && clock() < own.validUntilMs) return own;
-    const generation = await drawGeneration();
-    const keys = { ...(await fetchOfNotary(notary, patience)), generation };
-    remember(keys);
+  /** Remembers that keys could not be had; returns the error for those who wait for them. */
+  #failureOf(serverName: string, failures: number, error: unknown): Error {
+    if (error instanceof FetchError && error.failure === "busy") return keysBusy();
+    const isRefused = error instanceof KeysRefusedError;
+    // A server that answers costs little to ask, and is told at once that it is not believed: it can mend that at any moment.
+    const waitMs = isRefused ? FIRST_RETRY_MS : Math.min(FIRST_RETRY_MS * 2 ** Math.min(failures, 10), MAX_RETRY_MS);
+    const retryAtMs = this.#parts.steady() + waitMs;
+    const failure = { retryAtMs, failures: isRefused ? 0 : failures + 1, isRefused, error };
+    this.#failed.set(serverName, failure);
+    return errorOf(failure, waitMs);
+  }
+
+  async #keysOfNotary(notary: string, patience: KeyPatience): Promise<KeptKeys> {
+    const own = this.#known.get(notary);
+    if (own && this.#parts.clock() < own.validUntilMs) return own;
+    const generation = await this.#parts.drawGeneration();
+    const keys = { ...(await this.#fetcher.fetchDirect(notary, patience)), generation };
+    this.#remember(keys);
     return keys;
   }
+
+  /** Keys that another process has fetched and checked. */
+  async #readHint(serverName: string): Promise<KeptKeys | undefined> {
+    const bytes = await this.#parts.hints?.get(hintKeyOf(serverName));
+    return bytes && readKeptKeys(Buffer.from(bytes).toString(), serverName, this.#parts.clock());
+  }
+}
+
+function hintKeyOf(serverName: string): string {
+  return `server_keys:${serverName}`;
 }
 
 /** Halfway to their end at the latest keys are fetched again, while they can still be used. */

@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { frameLocation, frameMedia } from "../../../shared/http/multipart_mixed.ts";
 import { cpuMsOf } from "../../../test/support/cpu_time.ts";
-import { MultipartError, MultipartReader } from "./multipart_reader.ts";
+import {
+  concatBytes,
+  indexOfBytes,
+  MultipartError,
+  MultipartReader,
+  PatternSearch,
+  startsWithBytes,
+} from "./multipart_reader.ts";
 
 interface Part {
   headers: Record<string, string>;
@@ -170,4 +177,28 @@ test("large media passes whole and quickly, line breaks everywhere", () => {
   });
   assert.ok(tookMs < 2000, `${tookMs} ms`);
   assert.ok(Buffer.concat(out).subarray(2).equals(media));
+});
+
+test("every place of a pattern is found, as the language's own search finds it", () => {
+  for (const pattern of ["a", "ab", "aa", "aab", "abab", "xyz", "xyzx"]) {
+    const search = new PatternSearch(bytesOf(pattern));
+    for (const text of ["", "a", "aaaaaab", "abababab", "xyzxyzx", "wxxyzxy", "aabaabaab"]) {
+      for (let from = 0; from <= text.length; from += 1) {
+        assert.equal(
+          search.next(bytesOf(text), from),
+          text.indexOf(pattern, from),
+          `${pattern} in ${text} from ${from}`,
+        );
+      }
+      assert.equal(indexOfBytes(bytesOf(text), bytesOf(pattern)), text.indexOf(pattern));
+      assert.equal(startsWithBytes(bytesOf(text), bytesOf(pattern)), text.startsWith(pattern));
+    }
+  }
+});
+
+test("concatBytes makes new memory", () => {
+  const first = bytesOf("ab");
+  const both = concatBytes(first, bytesOf("c"));
+  first[0] = 0;
+  assert.deepEqual(both, bytesOf("abc"));
 });

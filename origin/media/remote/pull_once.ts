@@ -1,7 +1,7 @@
 import { toMatrixError } from "../../../shared/http/failure_answer.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
-import type { FetchMedia } from "../../matrix/media/fetch_media.ts";
+import type { PeerMedia } from "../../matrix/media/peer_media.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { GrowingFile } from "../../platform/growing_file.ts";
 import type { Log } from "../../platform/log.ts";
@@ -22,7 +22,7 @@ export interface PullOnceParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "mediaFetched">;
-  readonly fetchMedia: FetchMedia;
+  readonly fetchMedia: PeerMedia["fetch"];
   readonly turns: PullTurns;
   readonly slots: PullSlots;
   readonly failures: PullFailures;
@@ -67,7 +67,7 @@ const NO_LIMIT_BYTES = 2 ** 50;
  * left to do), for a place among the workers, ask the other server, take the bytes in, store them, record the media, tell the
  * others. It goes on whoever leaves; nothing is recorded of a body that is not whole.
  *
- * Errors: those of `FetchMedia`; 429 where the budget of bytes is used up; 503 where too much is being fetched.
+ * Errors: those of `PeerMedia.fetch`; 429 where the budget of bytes is used up; 503 where too much is being fetched.
  */
 export function makePullOnce(parts: PullOnceParts): PullOnce {
   const { db, failures, turns } = parts;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Limits } from "../../access/limits/limits.ts";
-import type { RemoteMedia } from "../../matrix/media/fetch_media.ts";
+import type { RemoteMedia } from "../../matrix/media/peer_media.ts";
 import { malformed } from "../../matrix/peer_failure.ts";
 import { GrowingFile } from "../../platform/growing_file.ts";
 import type { MakeId } from "../../platform/ids.ts";

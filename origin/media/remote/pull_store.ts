@@ -1,6 +1,6 @@
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
-import type { RemoteMedia } from "../../matrix/media/fetch_media.ts";
+import type { RemoteMedia } from "../../matrix/media/peer_media.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Queryable } from "../../stores/db/database.ts";
 import { doomIfUnreferenced } from "../../stores/db/tables/blobs.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { after, before, test } from "node:test";
-import { type DiscoveryStep, makeResolveServer } from "../../../origin/matrix/federation/resolve.ts";
+import { type DiscoveryStep, ServerResolver } from "../../../origin/matrix/federation/resolve.ts";
 import type { SrvRecord } from "../../../origin/net/dns.ts";
 import { FetchError } from "../../../origin/net/fetch_error.ts";
 import { makeSafeFetch, type SafeFetch } from "../../../origin/net/safe_fetch.ts";
@@ -45,7 +45,7 @@ after(async () => {
 
 function makeResolve(srv: Record<string, SrvRecord[] | (() => Promise<SrvRecord[]>)> = {}) {
   const asked: string[] = [];
-  const resolve = makeResolveServer({
+  const resolver = new ServerResolver({
     safeFetch,
     clock: () => nowMs,
     random: () => 0.5,
@@ -55,7 +55,10 @@ function makeResolve(srv: Record<string, SrvRecord[] | (() => Promise<SrvRecord[
       return typeof records === "function" ? await records() : records;
     },
   });
-  return { resolve, asked };
+  return {
+    resolve: (...which: Parameters<ServerResolver["resolve"]>) => resolver.resolve(...which),
+    asked,
+  };
 }
 
 const to = (name: string, port: number, priority = 1, weight = 1): SrvRecord => ({ name, port, priority, weight });

@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import type { KeptKeys } from "../../../origin/matrix/keys/key_answer.ts";
 import {
-  type KeyStore,
-  makeServerKeys,
-  type ServerKeys,
+  type KeyHints,
+  ServerKeys,
   type ServerKeysParts,
   type WithdrawnKeys,
 } from "../../../origin/matrix/keys/server_keys.ts";
@@ -39,8 +37,8 @@ let generation = 0;
 /** What fetches keys anew, and has nothing from before. */
 function makeKeys(more: Partial<ServerKeysParts> = {}): ServerKeys {
   const drawGeneration = async () => ++generation;
-  return makeServerKeys({
-    federationFetch: peer.federationFetch,
+  return new ServerKeys({
+    federation: peer.federation,
     clock: () => peer.nowMs,
     steady: () => peer.nowMs,
     drawGeneration,
@@ -352,13 +350,13 @@ describe("servers that do not answer", () => {
   });
 });
 
-test("key sets are shared through the store, which may fail", async () => {
-  const stored = new Map<string, KeptKeys>();
-  const store: KeyStore = {
-    read: async (serverName) => stored.get(serverName),
-    write: async (keySet) => void stored.set(keySet.serverName, keySet),
+test("key sets are shared through the hints, which may fail", async () => {
+  const stored = new Map<string, Uint8Array>();
+  const hints: KeyHints = {
+    get: async (key) => stored.get(key),
+    set: async (key, keySet) => void stored.set(key, Buffer.from(keySet)),
   };
-  const [one, two] = [makeKeys({ store }), makeKeys({ store })];
+  const [one, two] = [makeKeys({ hints }), makeKeys({ hints })];
   answerWith(await signed());
   assert.ok(await one.find(peer.name, KEY, ASKER));
   assert.ok(await two.find(peer.name, KEY, ASKER));
@@ -366,13 +364,13 @@ test("key sets are shared through the store, which may fail", async () => {
   peer.nowMs += 120_000;
   answerWith(await signed({ verify_keys: { [OTHER]: { key: second.publicKey } } }, second, OTHER));
   assert.ok(await one.find(peer.name, OTHER, ASKER));
-  assert.ok(await two.find(peer.name, OTHER, ASKER), "the newer set is found in the store");
+  assert.ok(await two.find(peer.name, OTHER, ASKER), "the newer set is found in the hints");
   assert.equal(peer.listener.asked.length, 2);
-  const broken: KeyStore = {
-    read: () => Promise.reject(new Error("no")),
-    write: () => Promise.reject(new Error("no")),
+  const broken: KeyHints = {
+    get: () => Promise.reject(new Error("no")),
+    set: () => Promise.reject(new Error("no")),
   };
-  assert.ok(await makeKeys({ store: broken }).find(peer.name, OTHER, ASKER));
+  assert.ok(await makeKeys({ hints: broken }).find(peer.name, OTHER, ASKER));
 });
 
 test("a notary is asked where the server can't be, and believed only with both signatures", async () => {

@@ -3,8 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { loadSigningIdentity } from "../../../origin/matrix/signing_identity.ts";
-import { SigningKeyFileError, writeSigningKeys } from "../../../origin/matrix/signing_key_file.ts";
+import { loadSigningIdentity, SigningKeyFileError, writeSigningKeys } from "../../../origin/matrix/signing_keys.ts";
 import { importPublicKey, importSeed, type SigningKey } from "../../../shared/matrix/sign_json.ts";
 import { parseXMatrix, signRequest, verifyRequest } from "../../../shared/matrix/x_matrix.ts";
 

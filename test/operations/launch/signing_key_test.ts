@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { readSigningKeys, type SigningKeySeed } from "../../../origin/matrix/signing_key_file.ts";
+import { readSigningKeys, type SigningKeySeed } from "../../../origin/matrix/signing_keys.ts";
 
 const CLI = fileURLToPath(new URL("../../../origin/cli.ts", import.meta.url));
 const FORMATS = ["mmr", "synapse", "dendrite"] as const;

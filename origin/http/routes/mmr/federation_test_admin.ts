@@ -2,7 +2,8 @@ import type { FastifyRequest } from "fastify";
 import { jsonAnswer } from "../../../../shared/http/respond.ts";
 import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
 import type { Tenant } from "../../../domains/tenant.ts";
-import type { DiagnoseServer, Diagnosis, Finding } from "../../../matrix/federation/diagnose_server.ts";
+import type { Diagnosis, Finding } from "../../../matrix/diagnose_server.ts";
+import type { SigningIdentity } from "../../../matrix/signing_keys.ts";
 import type { Authenticate } from "../../authenticate.ts";
 import { writeAnswer } from "../../reply/write.ts";
 import type { Route } from "../../server.ts";
@@ -11,7 +12,11 @@ import type { Route } from "../../server.ts";
 export interface FederationTestRouteParts {
   readonly tenantOf: (request: FastifyRequest) => Tenant;
   readonly authenticate: Authenticate;
-  readonly diagnoseServer: DiagnoseServer;
+  readonly diagnoseServer: (
+    serverName: string,
+    signAs: SigningIdentity | undefined,
+    signal: AbortSignal,
+  ) => Promise<Diagnosis | undefined>;
 }
 
 /**

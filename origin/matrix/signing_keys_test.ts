@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { generateSigningKey, readSigningKeys, SigningKeyFileError, writeSigningKeys } from "./signing_key_file.ts";
+import { generateSigningKey, readSigningKeys, SigningKeyFileError, writeSigningKeys } from "./signing_keys.ts";
 
 const SEED = "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA0";
 const key = { keyId: "ed25519:a_Bc12", seed: new Uint8Array(Buffer.from(SEED, "base64")) };

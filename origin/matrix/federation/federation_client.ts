@@ -1,96 +1,92 @@
 import { parseServerName } from "../../../shared/matrix/server_name.ts";
-import type { SigningKey } from "../../../shared/matrix/sign_json.ts";
 import { signRequest } from "../../../shared/matrix/x_matrix.ts";
-import { Deadline } from "../../net/deadline.ts";
 import type { SafeResponse } from "../../net/fetch_answer.ts";
 import { FetchError, type FetchFailure } from "../../net/fetch_error.ts";
-import { redirectTarget } from "../../net/hop.ts";
 import type { FetchOptions, SafeFetch } from "../../net/safe_fetch.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
+import { timeout } from "../../platform/time.ts";
 import { judgeAnswer, judgePeer } from "../peer_failure.ts";
+import type { SigningIdentity } from "../signing_keys.ts";
 import type { HostCircuits } from "./host_circuits.ts";
-import type { ResolvedServer, ResolveServer } from "./resolve.ts";
+import type { ResolvedServer, ServerResolver } from "./resolve.ts";
 import type { Target } from "./srv.ts";
-
-/** As whom requests are signed: one of our server names with a key that its homeserver publishes. */
-export interface SigningIdentity {
-  serverName: string;
-  keyId: string;
-  privateKey: SigningKey;
-}
 
 /** A GET to another server. Times in milliseconds. */
 export interface FederationGet {
   /** The server's name, before any delegation. */
-  serverName: string;
+  readonly serverName: string;
   /** Path and query, in the very form that is to be signed and sent. */
-  target: string;
+  readonly target: string;
   /** Absent: unsigned. */
-  as?: SigningIdentity | undefined;
-  maxBytes: number;
+  readonly as?: SigningIdentity | undefined;
+  readonly maxBytes: number;
   /** For everything, from discovery to the last byte. */
-  timeoutMs: number;
+  readonly timeoutMs: number;
   /** For what follows discovery, within `timeoutMs`. */
-  requestMs?: number;
-  headersTimeoutMs?: number;
-  idleTimeoutMs?: number;
+  readonly requestMs?: number;
+  readonly headersTimeoutMs?: number;
+  readonly idleTimeoutMs?: number;
   /**
    * Redirects to follow. Default 0: the redirecting answer is the answer. One too many is an error. As long as they stay with the
    * server, each request is signed for its own path; from elsewhere on none is.
    */
-  redirects?: number;
+  readonly redirects?: number;
   /** Ends everything. */
-  signal?: AbortSignal;
+  readonly signal?: AbortSignal;
 }
 
-/**
- * Asks another server: finds it, tries each place it may be at, and checks its certificate before anything is sent. Every
- * status is an answer. Throws a {@link FetchError}, or a `CircuitOpenError` if the server failed too often.
- */
-export type FederationFetch = (request: FederationGet) => Promise<SafeResponse>;
-
-/** What `makeFederationFetch` needs. */
-export interface FederationParts {
-  safeFetch: SafeFetch;
-  resolve: ResolveServer;
+/** What other servers are asked with. */
+export interface FederationClientParts {
+  readonly safeFetch: SafeFetch;
+  readonly resolver: Pick<ServerResolver, "resolve">;
   /** Absent: every request is sent, whatever came of those before, and counts for nothing. */
-  circuits?: HostCircuits;
-  clock: SteadyClock;
+  readonly circuits?: HostCircuits;
+  readonly clock: SteadyClock;
 }
 
 /** An answer, and the place that it is from. */
 interface Asked {
-  response: SafeResponse;
-  server: ResolvedServer;
-  target: Target;
+  readonly response: SafeResponse;
+  readonly server: ResolvedServer;
+  readonly target: Target;
 }
 
 /** Failures after which the next target is worth a try. */
 const UNREACHED: ReadonlySet<FetchFailure> = new Set(["dns", "address", "connect", "tls", "timeout"]);
 
-/** Makes the {@link FederationFetch}. */
-export function makeFederationFetch(parts: FederationParts): FederationFetch {
-  const { safeFetch, circuits, clock } = parts;
+/** Asks other servers, and signs what it asks. */
+export class FederationClient {
+  readonly #parts: FederationClientParts;
 
-  return async (request) => {
+  constructor(parts: FederationClientParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Asks another server: finds it, tries each place it may be at, and checks its certificate before anything is sent. Every
+   * status is an answer. Throws a {@link FetchError}, or a `CircuitOpenError` if the server failed too often.
+   */
+  async get(request: FederationGet): Promise<SafeResponse> {
+    const { circuits, clock } = this.#parts;
     const untilMs = clock() + request.timeoutMs;
-    const ask = () => askServer(request, untilMs);
+    const ask = () => this.#ask(request, untilMs);
     const asked = circuits
       ? await circuits.run(request.serverName, ask, judgePeer, ({ response }) => judgeAnswer(response))
       : await ask();
     // Whoever redirects is alive, whatever is to be found there.
-    return request.redirects ? await follow(asked, request, request.redirects, untilMs) : asked.response;
-  };
+    return request.redirects ? await this.#follow(asked, request, request.redirects, untilMs) : asked.response;
+  }
 
-  async function askServer(request: FederationGet, endMs: number): Promise<Asked> {
-    const server = await findServer(request);
-    if (!server) throw new FetchError("url", `"${request.serverName}" is no server name`);
+  async #ask(request: FederationGet, endMs: number): Promise<Asked> {
+    const { clock } = this.#parts;
+    const server = await this.#find(request);
+    if (!server) throw new FetchError("url", `"${request.serverName}" is not a valid server name`);
     const untilMs = Math.min(endMs, clock() + (request.requestMs ?? Number.POSITIVE_INFINITY));
     let failure: FetchError | undefined;
     for (const target of server.targets) {
       if (clock() >= untilMs) break;
       try {
-        return { response: await fetchFrom(server, target, request, untilMs), server, target };
+        return { response: await this.#fetchFrom(server, target, request, untilMs), server, target };
       } catch (error) {
         if (!(error instanceof FetchError) || !UNREACHED.has(error.failure)) throw error;
         failure = error;
@@ -99,50 +95,51 @@ export function makeFederationFetch(parts: FederationParts): FederationFetch {
     throw failure ?? outOfTime(request);
   }
 
-  async function findServer({ serverName, timeoutMs, signal }: FederationGet): Promise<ResolvedServer | undefined> {
-    const deadline = new Deadline(timeoutMs, signal);
+  async #find({ serverName, timeoutMs, signal }: FederationGet): Promise<ResolvedServer | undefined> {
+    const limit = timeout(timeoutMs, signal);
     try {
-      return await parts.resolve(serverName, { signal: deadline.signal });
-    } finally {
-      deadline.done();
+      return await this.#parts.resolver.resolve(serverName, { signal: limit });
+    } catch (error) {
+      if (!limit.aborted) throw error;
+      if (signal?.aborted) throw new FetchError("aborted", "The caller gave up", error);
+      throw new FetchError("timeout", `"${serverName}" was not found within ${timeoutMs} ms`, error);
     }
   }
 
-  async function fetchFrom(server: ResolvedServer, target: Target, request: FederationGet, untilMs: number) {
+  async #fetchFrom(server: ResolvedServer, target: Target, request: FederationGet, untilMs: number) {
     const { hostHeader, tlsName } = server;
-    return await safeFetch(urlOf(server, target, request.target), {
-      ...limitsOf(request, untilMs),
+    return await this.#parts.safeFetch(urlOf(server, target, request.target), {
+      ...this.#limitsOf(request, untilMs),
       via: { ...target, hostHeader, tlsName },
       headers: await headersOf(request),
     });
   }
 
-  async function follow(
-    asked: Asked,
+  async #follow(
+    { server, target, response: first }: Asked,
     request: FederationGet,
     redirects: number,
     untilMs: number,
   ): Promise<SafeResponse> {
-    const { server, target } = asked;
     const home = urlOf(server, target, "/").origin;
-    let { response } = asked;
+    let response = first;
     let isHome = true;
     for (let followed = 0; ; followed += 1) {
-      const url = redirectTarget(response.url, response.status, response.headers.get("location"));
+      const url = response.redirectsTo;
       if (!url) return response;
       await response.body.cancel();
       if (followed === redirects) throw new FetchError("redirect", `More than ${redirects} redirects`);
       isHome &&= url.origin === home;
       response = isHome
-        ? await fetchFrom(server, target, { ...request, target: url.pathname + url.search }, untilMs)
-        : await safeFetch(url, limitsOf(request, untilMs));
+        ? await this.#fetchFrom(server, target, { ...request, target: url.pathname + url.search }, untilMs)
+        : await this.#parts.safeFetch(url, this.#limitsOf(request, untilMs));
     }
   }
 
   /** Throws when the time is over. */
-  function limitsOf(request: FederationGet, untilMs: number): FetchOptions {
+  #limitsOf(request: FederationGet, untilMs: number): FetchOptions {
     const { maxBytes, headersTimeoutMs, idleTimeoutMs, signal } = request;
-    const timeoutMs = untilMs - clock();
+    const timeoutMs = untilMs - this.#parts.clock();
     if (timeoutMs <= 0) throw outOfTime(request);
     return {
       ...{ reach: "public", httpsOnly: true, maxBytes, timeoutMs },

@@ -1,6 +1,9 @@
 import { randomBytes, randomInt } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { decodeBase64, encodeUnpadded } from "../../shared/matrix/base64.ts";
-import { isSigningKeyId } from "../../shared/matrix/sign_json.ts";
+import { importSeed, isSigningKeyId, type SigningKey } from "../../shared/matrix/sign_json.ts";
+
+/** The signing keys of our own server names, and the files that hold them. */
 
 /** The file forms of matrix-media-repo, Dendrite and Synapse. All hold the 32-byte seed of an Ed25519 key. */
 export type SigningKeyFormat = "mmr" | "dendrite" | "synapse";
@@ -8,12 +11,19 @@ export type SigningKeyFormat = "mmr" | "dendrite" | "synapse";
 /** A private signing key. */
 export interface SigningKeySeed {
   /** `ed25519:` and the version. */
-  keyId: string;
+  readonly keyId: string;
   /** 32 secret bytes. */
-  seed: Uint8Array;
+  readonly seed: Uint8Array;
 }
 
-/** The file is none of the three forms, or holds no usable key. The message names no secret. */
+/** As whom requests are signed: one of our server names with a key that its homeserver publishes. */
+export interface SigningIdentity {
+  readonly serverName: string;
+  readonly keyId: string;
+  readonly privateKey: SigningKey;
+}
+
+/** The file has none of the three forms, or holds no usable key. The message names no secret. */
 export class SigningKeyFileError extends Error {}
 
 const SEED_BYTES = 32;
@@ -21,6 +31,35 @@ const VERSION_LENGTH = 6;
 const VERSION_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const PEM_TYPES = { mmr: "MMR PRIVATE KEY", dendrite: "MATRIX PRIVATE KEY" } as const;
 const PEM_BLOCK = /^-----BEGIN ([A-Z ]+)-----\n([\s\S]*?)-----END \1-----(?:\n|$)/;
+
+/**
+ * The identity that a key file (`signingKeyPath`, any of the three forms) gives one of our server names: its first key, as
+ * in matrix-media-repo. Throws what the file system throws, or {@link SigningKeyFileError}.
+ */
+export async function loadSigningIdentity(path: string, serverName: string): Promise<SigningIdentity> {
+  const [key] = readSigningKeys(await readFile(path, "utf8")).keys;
+  if (!key) throw new SigningKeyFileError("The signing key file holds no key");
+  const { privateKey } = await importSeed(key.seed);
+  return { serverName, keyId: key.keyId, privateKey };
+}
+
+/**
+ * The identities of all homeservers that have a signing key, by server name. Throws an Error that names the homeserver and the file
+ * of a key that cannot be used.
+ */
+export async function loadIdentities(
+  homeservers: Iterable<{ readonly name: string; readonly signingKeyPath: string }>,
+): Promise<Map<string, SigningIdentity>> {
+  const identities = new Map<string, SigningIdentity>();
+  for (const { name, signingKeyPath } of homeservers) {
+    if (signingKeyPath === "") continue;
+    const identity = await loadSigningIdentity(signingKeyPath, name).catch((cause: Error) => {
+      throw new Error(`Cannot use the signing key of ${name}, ${signingKeyPath}: ${cause.message}`, { cause });
+    });
+    identities.set(name, identity);
+  }
+  return identities;
+}
 
 /** A new key from the system's randomness, its version six random letters and digits. */
 export function generateSigningKey(): SigningKeySeed {

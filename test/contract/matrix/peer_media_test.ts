@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { after, before, beforeEach, test } from "node:test";
-import type { SigningIdentity } from "../../../origin/matrix/federation/federation_request.ts";
-import {
-  type FetchMedia,
-  type FetchMediaOptions,
-  makeFetchMedia,
-  type RemoteMedia,
-} from "../../../origin/matrix/media/fetch_media.ts";
+import { type FetchMediaOptions, PeerMedia, type RemoteMedia } from "../../../origin/matrix/media/peer_media.ts";
+import type { SigningIdentity } from "../../../origin/matrix/signing_keys.ts";
 import { makeAddressGuard } from "../../../origin/net/ip_ranges.ts";
 import { toMatrixError } from "../../../shared/http/failure_answer.ts";
 import { frameLocation, frameMedia } from "../../../shared/http/multipart_mixed.ts";
@@ -24,12 +19,13 @@ const SIGNED = "/_matrix/federation/v1/media/download/abc?timeout_ms=1234";
 const LEGACY = "allow_remote=false&allow_redirect=true&timeout_ms=1234";
 
 let peer: FederationPeer;
-let fetchMedia: FetchMedia;
+let media: PeerMedia;
+const fetchMedia: PeerMedia["fetch"] = (mxc, options) => media.fetch(mxc, options);
 before(async () => {
   peer = await startPeer({ backoffAt: 1_000_000 });
-  const { federationFetch, safeFetch } = peer;
-  fetchMedia = makeFetchMedia({
-    federationFetch,
+  const { federation, safeFetch } = peer;
+  media = new PeerMedia({
+    federation,
     safeFetch,
     ignoredHosts: ["Ignored.example"],
     clock: () => peer.nowMs,
@@ -266,8 +262,8 @@ test("no Location and no redirect leads to a forbidden address", async () => {
     allows: (address) => guard(address) || address === "127.0.0.1",
     addresses: (hostname) => (hostname.endsWith("peer.example") ? ["127.0.0.1"] : [forbidden]),
   });
-  const { federationFetch, safeFetch } = guarded;
-  const fetchGuarded = makeFetchMedia({ federationFetch, safeFetch, ignoredHosts: [], clock: () => guarded.nowMs });
+  const { federation, safeFetch } = guarded;
+  const guardedMedia = new PeerMedia({ federation, safeFetch, ignoredHosts: [], clock: () => guarded.nowMs });
   const isPeer = (address: string) => /(^|:)127\.0\.0\.1$|^::ffff:7f00:1$|ffff:7f00:0001$/.test(address);
   for (forbidden of FORBIDDEN_ADDRESSES.filter((address) => !isPeer(address))) {
     const literal = forbidden.includes(":") ? `[${forbidden}]` : forbidden;
@@ -275,9 +271,9 @@ test("no Location and no redirect leads to a forbidden address", async () => {
       const url = `https://${host}:${secret.port}/`;
       guarded.answer = (_, response) => answerLocation(response, url);
       const mxc = { serverName: guarded.name, mediaId: "abc" };
-      assert.deepEqual(await errorOf(fetchGuarded(mxc, options)), [502, "M_UNKNOWN"]);
+      assert.deepEqual(await errorOf(guardedMedia.fetch(mxc, options)), [502, "M_UNKNOWN"]);
       guarded.answer = (_, response) => response.writeHead(307, { location: url }).end();
-      assert.deepEqual(await errorOf(fetchGuarded(mxc, options)), [502, "M_UNKNOWN"]);
+      assert.deepEqual(await errorOf(guardedMedia.fetch(mxc, options)), [502, "M_UNKNOWN"]);
     }
   }
   assert.equal(secret.connections, 0);
@@ -374,9 +370,10 @@ test("silence, a stalled body and a slow drip end in time as 504", async () => {
 test("a server that keeps silent until the time is over is left alone at last", async () => {
   const silent = await startPeer({ backoffAt: 2 });
   silent.answer = () => {};
-  const { federationFetch, safeFetch, name, listener } = silent;
-  const fetchSilent = makeFetchMedia({ federationFetch, safeFetch, ignoredHosts: [], clock: () => silent.nowMs });
-  const attempt = () => errorOf(fetchSilent({ serverName: name, mediaId: "abc" }, { ...options, timeoutMs: 100 }));
+  const { federation, safeFetch, name, listener } = silent;
+  const silentMedia = new PeerMedia({ federation, safeFetch, ignoredHosts: [], clock: () => silent.nowMs });
+  const attempt = () =>
+    errorOf(silentMedia.fetch({ serverName: name, mediaId: "abc" }, { ...options, timeoutMs: 100 }));
   assert.deepEqual(await attempt(), [504, "M_UNKNOWN"]);
   assert.deepEqual(await attempt(), [504, "M_UNKNOWN"]);
   assert.deepEqual(await attempt(), [502, "M_UNKNOWN"]);

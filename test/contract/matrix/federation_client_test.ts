@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { makeFederationFetch, type SigningIdentity } from "../../../origin/matrix/federation/federation_request.ts";
+import { FederationClient } from "../../../origin/matrix/federation/federation_client.ts";
 import { HostCircuits } from "../../../origin/matrix/federation/host_circuits.ts";
-import { makeResolveServer } from "../../../origin/matrix/federation/resolve.ts";
+import { ServerResolver } from "../../../origin/matrix/federation/resolve.ts";
+import type { SigningIdentity } from "../../../origin/matrix/signing_keys.ts";
 import type { Dns } from "../../../origin/net/dns.ts";
 import { FetchError } from "../../../origin/net/fetch_error.ts";
 import { makeAddressGuard } from "../../../origin/net/ip_ranges.ts";
@@ -28,11 +29,11 @@ beforeEach(() => {
   peer.answer = (_, response) => response.end("ok");
 });
 
-function fetchWithoutCircuits(srv: Dns["srv"] = async () => []) {
+function clientWithoutCircuits(srv: Dns["srv"] = async () => []) {
   const { safeFetch } = peer;
   const clock = () => peer.nowMs;
-  const resolve = makeResolveServer({ safeFetch, srv, clock, random: () => 0 });
-  return makeFederationFetch({ safeFetch, resolve, clock });
+  const resolver = new ServerResolver({ safeFetch, srv, clock, random: () => 0 });
+  return new FederationClient({ safeFetch, resolver, clock });
 }
 
 test("a request is signed for the server name, over the very target that arrives", async () => {
@@ -42,7 +43,7 @@ test("a request is signed for the server name, over the very target that arrives
     response.end("ok");
   };
   const target = "/_matrix/federation/v1/media/download/abc?timeout_ms=20000&x=%2F%2f+";
-  const response = await peer.federationFetch({ serverName: peer.name, target, as, ...limits });
+  const response = await peer.federation.get({ serverName: peer.name, target, as, ...limits });
   assert.equal(await response.text(), "ok");
   assert.equal(received.url, target);
   const credentials = parseXMatrix(received.authorization ?? "") ?? assert.fail("no credentials");
@@ -54,14 +55,14 @@ test("a request is signed for the server name, over the very target that arrives
 
 test("without an identity nothing is signed", async () => {
   peer.answer = (request, response) => response.end(String(request.headers.authorization));
-  const response = await peer.federationFetch({ serverName: peer.name, target: "/x", ...limits });
+  const response = await peer.federation.get({ serverName: peer.name, target: "/x", ...limits });
   assert.equal(await response.text(), "undefined");
 });
 
 test("a target that would not be sent as it was signed is refused", async () => {
   for (const target of ["/a/../b", "/a b", "/a#b", "/é", "/%2e%2e/x", "//x", "x", "\\x"]) {
     const before = peer.listener.asked.length;
-    const attempt = peer.federationFetch({ serverName: peer.name, target, ...limits });
+    const attempt = peer.federation.get({ serverName: peer.name, target, ...limits });
     if (target === "//x") await (await attempt).body.cancel();
     else {
       await assert.rejects(attempt, failedBy("url"), target);
@@ -78,11 +79,11 @@ test("each target of the SRV records is tried, and Host and certificate are thos
     { name: "t1.example", port: closed.port, priority: 1, weight: 0 },
     { name: "t2.example", port, priority: 2, weight: 0 },
   ];
-  const response = await peer.federationFetch({ serverName: "peer.example", target: "/x", ...limits });
+  const response = await peer.federation.get({ serverName: "peer.example", target: "/x", ...limits });
   assert.equal(await response.text(), "ok");
   assert.equal(peer.listener.asked.at(-1), "GET peer.example /x");
   await assert.rejects(
-    peer.federationFetch({ serverName: "other.example", target: "/x", ...limits }),
+    peer.federation.get({ serverName: "other.example", target: "/x", ...limits }),
     failedBy("connect"),
   );
 });
@@ -92,7 +93,7 @@ test("a server with a certificate for another name gets no request", async () =>
     { name: "t.example", port: peer.listener.port, priority: 1, weight: 0 },
   ];
   const before = peer.listener.asked.length;
-  const attempt = peer.federationFetch({ serverName: "victim.example", target: "/x", as, ...limits });
+  const attempt = peer.federation.get({ serverName: "victim.example", target: "/x", as, ...limits });
   await assert.rejects(attempt, failedBy("tls"));
   assert.equal(peer.listener.asked.length, before);
 });
@@ -103,7 +104,7 @@ test("a place where a connection is closed before an answer is one of several", 
     { name: "t1.example", port: closing.port, priority: 1, weight: 0 },
     { name: "t2.example", port: peer.listener.port, priority: 2, weight: 0 },
   ];
-  const response = await peer.federationFetch({ serverName: "peer.example", target: "/x", ...limits });
+  const response = await peer.federation.get({ serverName: "peer.example", target: "/x", ...limits });
   assert.equal(await response.text(), "ok");
   assert.equal(closing.asked.length, 1);
   await closing.close();
@@ -122,7 +123,7 @@ test("a redirect within the server is signed for its own path, and once elsewher
     const location = next[url];
     return location === undefined ? response.end("there") : response.writeHead(307, { location }).end();
   };
-  const response = await peer.federationFetch({ serverName: peer.name, target: "/1", as, ...limits, redirects: 3 });
+  const response = await peer.federation.get({ serverName: peer.name, target: "/1", as, ...limits, redirects: 3 });
   assert.equal(await response.text(), "there");
   const [first, second, ...elsewhere] = seen;
   for (const [host, uri, authorization] of [first ?? assert.fail(), second ?? assert.fail()]) {
@@ -143,7 +144,7 @@ test("a redirect within the server is signed for its own path, and once elsewher
 
 test("redirects are followed as often as allowed, and never to http", async () => {
   const get = (redirects?: number) =>
-    peer.federationFetch({
+    peer.federation.get({
       ...{ serverName: peer.name, target: "/1", as, ...limits },
       ...(redirects === undefined ? {} : { redirects }),
     });
@@ -158,11 +159,11 @@ test("redirects are followed as often as allowed, and never to http", async () =
 });
 
 test("discovery takes of the time too, and ends with the caller's signal", async () => {
-  const federationFetch = fetchWithoutCircuits(() => new Promise(() => {}));
+  const federation = clientWithoutCircuits(() => new Promise(() => {}));
   const get = { serverName: "peer.example", target: "/x", maxBytes: 1000 };
-  await assert.rejects(federationFetch({ ...get, timeoutMs: 50 }), failedBy("timeout"));
+  await assert.rejects(federation.get({ ...get, timeoutMs: 50 }), failedBy("timeout"));
   const giveUp = new AbortController();
-  const attempt = federationFetch({ ...get, timeoutMs: 600_000, signal: giveUp.signal });
+  const attempt = federation.get({ ...get, timeoutMs: 600_000, signal: giveUp.signal });
   giveUp.abort();
   await assert.rejects(attempt, failedBy("aborted"));
 });
@@ -170,22 +171,22 @@ test("discovery takes of the time too, and ends with the caller's signal", async
 test("the request itself may have less time than everything", async () => {
   peer.answer = () => {};
   const get = { serverName: peer.name, target: "/x", maxBytes: 1000, timeoutMs: 600_000, requestMs: 50 };
-  await assert.rejects(fetchWithoutCircuits()(get), failedBy("timeout"));
+  await assert.rejects(clientWithoutCircuits().get(get), failedBy("timeout"));
 });
 
 test("a server that fails often is left alone, and Matrix errors are no failures", async () => {
   const request = { serverName: peer.name, target: "/x", ...limits };
   peer.answer = (_, response) => response.writeHead(504, { "content-type": "application/json" }).end("{}");
-  for (let round = 0; round < 10; round += 1) await (await peer.federationFetch(request)).body.cancel();
+  for (let round = 0; round < 10; round += 1) await (await peer.federation.get(request)).body.cancel();
   peer.answer = (_, response) => response.writeHead(502, { "content-type": "text/html" }).end("bad gateway");
-  for (let round = 0; round < 3; round += 1) await (await peer.federationFetch(request)).body.cancel();
+  for (let round = 0; round < 3; round += 1) await (await peer.federation.get(request)).body.cancel();
   const before = peer.listener.asked.length;
-  await assert.rejects(peer.federationFetch(request), CircuitOpenError);
+  await assert.rejects(peer.federation.get(request), CircuitOpenError);
   assert.equal(peer.listener.asked.length, before);
   peer.nowMs += 60_000;
   peer.answer = (_, response) => response.end("ok");
-  assert.equal(await (await peer.federationFetch(request)).text(), "ok");
-  assert.equal(await (await peer.federationFetch(request)).text(), "ok");
+  assert.equal(await (await peer.federation.get(request)).text(), "ok");
+  assert.equal(await (await peer.federation.get(request)).text(), "ok");
 });
 
 test("a server whose answers are of no use to us is not left alone", async () => {
@@ -198,21 +199,21 @@ test("a server whose answers are of no use to us is not left alone", async () =>
   ];
   for (const [failure, answer] of useless) {
     peer.answer = answer;
-    for (let round = 0; round < 4; round += 1) await assert.rejects(peer.federationFetch(request), failedBy(failure));
+    for (let round = 0; round < 4; round += 1) await assert.rejects(peer.federation.get(request), failedBy(failure));
   }
   peer.answer = (_, response) => response.end("ok");
-  assert.equal(await (await peer.federationFetch(request)).text(), "ok");
+  assert.equal(await (await peer.federation.get(request)).text(), "ok");
 });
 
 test("without circuits a server is asked however often others failed, and nothing is counted", async () => {
-  const uncounted = fetchWithoutCircuits();
+  const uncounted = clientWithoutCircuits();
   const request = { serverName: peer.name, target: "/x", ...limits };
   peer.answer = ({ socket }) => socket.destroy();
-  for (let round = 0; round < 4; round += 1) await assert.rejects(uncounted(request), failedBy("connect"));
-  for (let round = 0; round < 3; round += 1) await assert.rejects(peer.federationFetch(request), failedBy("connect"));
-  await assert.rejects(peer.federationFetch(request), CircuitOpenError);
+  for (let round = 0; round < 4; round += 1) await assert.rejects(uncounted.get(request), failedBy("connect"));
+  for (let round = 0; round < 3; round += 1) await assert.rejects(peer.federation.get(request), failedBy("connect"));
+  await assert.rejects(peer.federation.get(request), CircuitOpenError);
   peer.answer = (_, response) => response.end("ok");
-  assert.equal(await (await uncounted(request)).text(), "ok");
+  assert.equal(await (await uncounted.get(request)).text(), "ok");
 });
 
 test("circuits of any number of hosts take bounded memory, and healthy hosts none", async () => {
@@ -235,19 +236,21 @@ test("no forbidden address is reached as server name, SRV target or well-known d
     addresses: (hostname) => (hostname.endsWith("peer.example") ? ["127.0.0.1"] : [forbidden]),
   });
   const { port } = secret;
-  const delegated = makeFederationFetch({
+  const delegated = new FederationClient({
     safeFetch: guarded.safeFetch,
     circuits: guarded.circuits,
     clock: () => 0,
-    resolve: async () => ({
-      step: "3.1",
-      targets: [{ host: forbidden, port }],
-      hostHeader: "d.example",
-      tlsName: "d.example",
-    }),
+    resolver: {
+      resolve: async () => ({
+        step: "3.1",
+        targets: [{ host: forbidden, port }],
+        hostHeader: "d.example",
+        tlsName: "d.example",
+      }),
+    },
   });
   const refused = async (serverName: string) => {
-    const attempt = guarded.federationFetch({ serverName, target: "/x", ...limits });
+    const attempt = guarded.federation.get({ serverName, target: "/x", ...limits });
     await assert.rejects(attempt, failedBy("address"), `${serverName} ${forbidden}`);
   };
   for (forbidden of FORBIDDEN_ADDRESSES.filter(
@@ -259,7 +262,10 @@ test("no forbidden address is reached as server name, SRV target or well-known d
     await refused(literal);
     await refused(`name.example:${port}`);
     await refused("srv.example");
-    await assert.rejects(delegated({ serverName: "delegating.example", target: "/x", ...limits }), failedBy("address"));
+    await assert.rejects(
+      delegated.get({ serverName: "delegating.example", target: "/x", ...limits }),
+      failedBy("address"),
+    );
   }
   assert.equal(secret.connections, 0);
   await guarded.close();
