@@ -6,8 +6,8 @@ import type { Config } from "./config/schema.ts";
 import { type ByHost, byHost, selectDomain } from "./domains/select_domain.ts";
 import type { Tenant } from "./domains/tenant.ts";
 import { loadIdentities } from "./matrix/signing_keys.ts";
-import { makeAddressGuard } from "./net/ip_ranges.ts";
 import { makeEstimate } from "./platform/estimate.ts";
+import { IpNetworks, parseIpAddress, requireIpNetwork } from "./platform/ip_address.ts";
 import { bytesByDatastore } from "./stores/db/tables/blobs.ts";
 
 /** The part of `app.ts` that a changed configuration changes while we run. */
@@ -73,7 +73,11 @@ export function needsRestart({ config, datastores }: Base, changed: Config): str
 
 function readCurrent(config: Config, parts: TenantParts): Current {
   const { trustAnyForwardedAddress, useForwardedHost, trustedProxies } = config.repo;
-  const trusted = makeAddressGuard({ allowedNetworks: trustedProxies, disallowedNetworks: [] });
+  const proxies = new IpNetworks(trustedProxies.map(requireIpNetwork));
+  const trusted = (peer: string) => {
+    const address = parseIpAddress(peer);
+    return address !== undefined && proxies.has(address);
+  };
   const tenants = makeTenants(config, parts);
   return {
     ...{ config, tenants, tenantsByHost: byHost(tenants) },

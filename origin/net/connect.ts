@@ -1,8 +1,8 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { raceAbort } from "../platform/time.ts";
+import type { AddressGuard } from "./address_guard.ts";
 import { FetchError, isShortage } from "./fetch_error.ts";
-import type { AddressGuard } from "./ip_ranges.ts";
 import { WireMeter } from "./wire_meter.ts";
 
 /** Where a connection goes. */

@@ -1,3 +1,4 @@
+import type { AddressGuard } from "./address_guard.ts";
 import type { ConnectRules, Dial } from "./connect.ts";
 import { ConnectionPools, type PoolLimits } from "./connection_pools.ts";
 import { Deadline } from "./deadline.ts";
@@ -5,7 +6,6 @@ import { systemAddresses } from "./dns.ts";
 import { discard, headerOf, once, respond, type SafeResponse } from "./fetch_answer.ts";
 import { FetchError, toFetchError } from "./fetch_error.ts";
 import { type Hop, nextHop, type Reach, requireUrl, type Via } from "./hop.ts";
-import type { AddressGuard } from "./ip_ranges.ts";
 import { type Sending, type Sent, sendHop } from "./send_hop.ts";
 
 /** One outbound request. All times in milliseconds. */

@@ -1,4 +1,4 @@
-import { parseIpAddress } from "../../net/ip_address.ts";
+import { ipv6Value, parseIpAddress } from "../../platform/ip_address.ts";
 
 /** Whose requests and bytes are counted: a user wherever it is, a server of the federation, or, where nobody said who it is, an address. */
 export type Counted =
@@ -29,7 +29,7 @@ export function nameOf(who: Counted): string {
 export function networkOf(address: string | undefined): string {
   const parsed = address === undefined ? undefined : parseIpAddress(address.replace(/%.*$/, ""));
   if (!parsed) return "unknown";
-  if (parsed.family === 4) return [24n, 16n, 8n, 0n].map((shift) => (parsed.value >> shift) & 0xffn).join(".");
-  const upper = parsed.value >> HALF;
+  if (parsed.family === 4) return parsed.text;
+  const upper = ipv6Value(parsed.text) >> HALF;
   return `${[48n, 32n, 16n, 0n].map((shift) => ((upper >> shift) & 0xffffn).toString(16)).join(":")}::/64`;
 }

@@ -4,9 +4,9 @@ import { FederationClient } from "../../../origin/matrix/federation/federation_c
 import { HostCircuits } from "../../../origin/matrix/federation/host_circuits.ts";
 import { ServerResolver } from "../../../origin/matrix/federation/resolve.ts";
 import type { SigningIdentity } from "../../../origin/matrix/signing_keys.ts";
+import { makeAddressGuard } from "../../../origin/net/address_guard.ts";
 import type { Dns } from "../../../origin/net/dns.ts";
 import { FetchError } from "../../../origin/net/fetch_error.ts";
-import { makeAddressGuard } from "../../../origin/net/ip_ranges.ts";
 import { CircuitOpenError } from "../../../origin/platform/circuit.ts";
 import { importPublicKey, importSeed, type SigningKey } from "../../../shared/matrix/sign_json.ts";
 import { parseXMatrix, verifyRequest } from "../../../shared/matrix/x_matrix.ts";

@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import { after, before, beforeEach, test } from "node:test";
 import { type FetchMediaOptions, PeerMedia, type RemoteMedia } from "../../../origin/matrix/media/peer_media.ts";
 import type { SigningIdentity } from "../../../origin/matrix/signing_keys.ts";
-import { makeAddressGuard } from "../../../origin/net/ip_ranges.ts";
+import { makeAddressGuard } from "../../../origin/net/address_guard.ts";
 import { toMatrixError } from "../../../shared/http/failure_answer.ts";
 import { frameLocation, frameMedia } from "../../../shared/http/multipart_mixed.ts";
 import { importSeed } from "../../../shared/matrix/sign_json.ts";

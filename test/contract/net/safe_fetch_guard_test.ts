@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { makeAddressGuard } from "../../../origin/net/address_guard.ts";
 import { FetchError } from "../../../origin/net/fetch_error.ts";
-import { makeAddressGuard } from "../../../origin/net/ip_ranges.ts";
 import { type FetchOptions, makeSafeFetch } from "../../../origin/net/safe_fetch.ts";
 import { FORBIDDEN_ADDRESSES, MMR_DISALLOWED } from "../../support/addresses.ts";
 import { type Listener, listen } from "../../support/listener.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FORBIDDEN_ADDRESSES, MMR_DISALLOWED, PUBLIC_ADDRESSES } from "../../test/support/addresses.ts";
-import { makeAddressGuard } from "./ip_ranges.ts";
+import { makeAddressGuard } from "./address_guard.ts";
 
 const defaults = makeAddressGuard({ allowedNetworks: ["0.0.0.0/0"], disallowedNetworks: MMR_DISALLOWED });
 const bothFamilies = makeAddressGuard({ allowedNetworks: ["0.0.0.0/0", "::/0"], disallowedNetworks: MMR_DISALLOWED });

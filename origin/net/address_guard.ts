@@ -1,12 +1,19 @@
-import { type IpAddress, type IpNetwork, ipv4Of, isInNetwork, parseIpAddress, parseIpNetwork } from "./ip_address.ts";
+import {
+  type IpAddress,
+  IpNetworks,
+  ipv4Of,
+  ipv6Value,
+  parseIpAddress,
+  requireIpNetwork,
+} from "../platform/ip_address.ts";
 
-/** Says whether an address may be dialled on behalf of somebody who is not the operator. Anything that is no address may not. */
+/** Says whether an address may be dialled on behalf of somebody who is not the operator. Any other text may not. */
 export type AddressGuard = (address: string) => boolean;
 
 /** Networks in CIDR notation, as `urlPreviews` and `federation` of the configuration list them. */
 export interface NetworkLists {
-  allowedNetworks: readonly string[];
-  disallowedNetworks: readonly string[];
+  readonly allowedNetworks: readonly string[];
+  readonly disallowedNetworks: readonly string[];
 }
 
 /**
@@ -14,7 +21,7 @@ export interface NetworkLists {
  * one of them or a part of it. Loopback, private and unique local addresses are not among them: those are opened and closed
  * by the two lists alone, as in matrix-media-repo. (IANA special-purpose address registries, RFC 6890.)
  */
-const SPECIAL = [
+const SPECIAL = listOf([
   "0.0.0.0/8", // this host: Linux connects 0.0.0.0 to loopback
   "192.0.0.0/24", // protocol assignments
   "192.0.2.0/24", // documentation
@@ -32,28 +39,29 @@ const SPECIAL = [
   "3fff::/20", // documentation
   "4000::/2", // unassigned
   "8000::/1", // unassigned, link-local, site-local, multicast
-].map(requireNetwork);
+]);
 
 /** Parts of {@link SPECIAL} that the lists decide like any other: loopback, unique local addresses, and NAT64, whose IPv4 decides. */
-const ORDINARY = ["::1/128", "fc00::/7", "64:ff9b::/96"].map(requireNetwork);
+const ORDINARY = listOf(["::1/128", "fc00::/7", "64:ff9b::/96"]);
 
 /**
  * The guard of two lists. An address passes if it is in no disallowed network, in an allowed one, and not special without
  * being named; an IPv6 address that carries an IPv4 address (NAT64, 6to4, Teredo, ISATAP, IPv4-compatible) passes only if
  * that one does too. An empty list is empty: nothing allowed, or nothing disallowed.
  *
- * Throws for an entry that is no network: ignoring it could open what the operator meant to close.
+ * Throws for an entry of another form: ignoring it could open what the operator meant to close.
  */
 export function makeAddressGuard(lists: NetworkLists): AddressGuard {
-  const allowed = lists.allowedNetworks.map(requireNetwork);
-  const disallowed = lists.disallowedNetworks.map(requireNetwork);
+  const networks = lists.allowedNetworks.map(requireIpNetwork);
+  const allowed = new IpNetworks(networks);
+  /** Special ranges, or parts of them, that are named. */
+  const opened = new IpNetworks(networks.filter((network) => SPECIAL.covers(network)));
+  const disallowed = listOf(lists.disallowedNetworks);
 
   function passes(address: IpAddress): boolean {
-    if (disallowed.some((network) => isInNetwork(network, address))) return false;
-    const openings = allowed.filter((network) => isInNetwork(network, address));
-    const special = specialRange(address);
-    const open = special ? openings.some((network) => isInNetwork(special, network)) : openings.length > 0;
-    return open && carriedIpv4(address).every(passes);
+    if (disallowed.has(address)) return false;
+    const isSpecial = SPECIAL.has(address) && !ORDINARY.has(address);
+    return (isSpecial ? opened : allowed).has(address) && carriedIpv4(address).every(passes);
   }
 
   return (text) => {
@@ -62,17 +70,11 @@ export function makeAddressGuard(lists: NetworkLists): AddressGuard {
   };
 }
 
-function specialRange(address: IpAddress): IpNetwork | undefined {
-  if (ORDINARY.some((network) => isInNetwork(network, address))) return undefined;
-  return SPECIAL.find((network) => isInNetwork(network, address));
-}
-
-const COMPATIBLE = requireNetwork("::/96");
-const NAT64 = requireNetwork("64:ff9b::/96");
-const NAT64_LOCAL = requireNetwork("64:ff9b:1::/48");
-const TRANSLATED = requireNetwork("::ffff:0:0:0/96");
-const TEREDO = requireNetwork("2001::/32");
-const SIX_TO_FOUR = requireNetwork("2002::/16");
+const COMPATIBLE = listOf(["::/96"]);
+/** Ranges with an IPv4 address in their lowest bits: NAT64, local NAT64, IPv4-translated. */
+const TRANSLATED = listOf(["64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96"]);
+const TEREDO = listOf(["2001::/32"]);
+const SIX_TO_FOUR = listOf(["2002::/16"]);
 const LOOPBACK = 1n;
 const ISATAP = 0x0000_5efen;
 /** The bit that marks an interface identifier as globally unique; ISATAP sets it or not (RFC 5214, section 6.1). */
@@ -80,21 +82,19 @@ const ISATAP_UNIVERSAL_BIT = 0x0200_0000n;
 
 /** Every IPv4 address that an IPv6 address leads to, or may lead to. */
 function carriedIpv4(address: IpAddress): IpAddress[] {
-  const { family, value } = address;
-  if (family === 4) return [];
+  if (address.family === 4) return [];
+  const value = ipv6Value(address.text);
   const carried: IpAddress[] = [];
   const low = ipv4Of(value);
-  if ([NAT64, NAT64_LOCAL, TRANSLATED].some((network) => isInNetwork(network, address))) carried.push(low);
-  if (isInNetwork(COMPATIBLE, address) && value !== LOOPBACK) carried.push(low);
-  if (isInNetwork(SIX_TO_FOUR, address)) carried.push(ipv4Of(value >> 80n));
+  if (TRANSLATED.has(address)) carried.push(low);
+  if (COMPATIBLE.has(address) && value !== LOOPBACK) carried.push(low);
+  if (SIX_TO_FOUR.has(address)) carried.push(ipv4Of(value >> 80n));
   // Teredo (RFC 4380, section 4): the server's address, and the client's with every bit turned over.
-  if (isInNetwork(TEREDO, address)) carried.push(ipv4Of(value >> 64n), ipv4Of(~value));
+  if (TEREDO.has(address)) carried.push(ipv4Of(value >> 64n), ipv4Of(~value));
   if ((((value >> 32n) & 0xffff_ffffn) | ISATAP_UNIVERSAL_BIT) === (ISATAP | ISATAP_UNIVERSAL_BIT)) carried.push(low);
   return carried;
 }
 
-function requireNetwork(text: string): IpNetwork {
-  const network = parseIpNetwork(text);
-  if (!network) throw new Error(`Cannot use "${text}" as a network: expected one such as 10.0.0.0/8 or fc00::/7`);
-  return network;
+function listOf(networks: readonly string[]): IpNetworks {
+  return new IpNetworks(networks.map(requireIpNetwork));
 }
