@@ -1,29 +1,30 @@
-import type { FastifyInstance } from "fastify";
 import { makeLimits } from "./access/limits/limits.ts";
 import { makeAccess } from "./app_access.ts";
 import { type Base, type Overrides, openBase } from "./app_base.ts";
 import { type Closers, closeAll, endWork } from "./app_closing.ts";
 import { openEdge } from "./app_edge.ts";
 import { listJobs } from "./app_jobs.ts";
-import { type Live, makeLive, needsRestart } from "./app_live.ts";
+import { makeLive, needsRestart } from "./app_live.ts";
 import { makeMediaWork } from "./app_media.ts";
-import { listRoutes } from "./app_routes.ts";
+import { dispatcherParts, type RouteParts, roomsOf } from "./app_routes.ts";
 import type { Config } from "./config/schema.ts";
-import { type MetricsServer, startMetricsServer } from "./http/metrics_server.ts";
-import { CurrentRequest } from "./http/request/current_request.ts";
-import { makeServer, type Route } from "./http/server.ts";
+import { Server } from "./http/server.ts";
 import { type Schedule, startSchedule } from "./jobs/schedule.ts";
 import { Federation } from "./matrix/federation/federation.ts";
 import { ServerKeys } from "./matrix/keys/server_keys.ts";
 import { randomRequestId } from "./platform/ids.ts";
 import type { Metrics } from "./platform/metrics.ts";
+import { type MetricsServer, startMetricsServer } from "./platform/metrics_server.ts";
 import { needing } from "./platform/start_trouble.ts";
 import type { Database } from "./stores/db/database.ts";
 import { nextGeneration } from "./stores/db/tables/generations.ts";
 
+/** How long the body of a request may stand still. */
+const BODY_IDLE_MS = 30_000;
+
 /** A whole origin. */
 export interface App {
-  readonly server: FastifyInstance;
+  readonly server: Server;
   readonly metrics: Metrics;
   readonly db: Database;
   readonly jobs: Schedule;
@@ -82,16 +83,17 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
   });
   const media = await makeMediaWork(base, { edge, live, limits, federation });
 
-  const current = new CurrentRequest();
-  const routes = await listRoutes(base, { live, limits, access, media, federation, serverKeys, edge });
-  const server = serve(base, live, routes, current);
+  const server = await serve(base, { live, limits, access, media, federation, serverKeys, edge });
   const jobs = startSchedule(listJobs(base, { edge, live, accessLog: media.accessLog, logouts: access.logouts }), log);
 
   return {
     ...{ server, metrics, db, jobs },
     unexpected(error) {
       metrics.unexpectedError();
-      log.error({ ...current.facts(), error }, "unexpected error: the process takes no more requests, and ends");
+      log.error(
+        { ...server.currentRequest(), error },
+        "unexpected error: the process takes no more requests, and ends",
+      );
     },
     endAllWork: () => endWork(server, [() => jobs.close(), () => media.letGo()]),
     async reconfigure(changed) {
@@ -118,25 +120,20 @@ function servePage(metrics: Metrics, { metrics: listen }: Config): Promise<Metri
   return needing("metrics_port", place, () => startMetricsServer(metrics.page, listen));
 }
 
-function serve(
-  { config, clock, steady, log, metrics, ownQuestions }: Base,
-  live: Live,
-  routes: readonly Route[],
-  current: CurrentRequest,
-): FastifyInstance {
-  return makeServer(
-    {
-      ...{ log, clock, steady, metrics, current },
-      makeRequestId: randomRequestId,
-      requireForeign: (header) => ownQuestions.requireForeign(header),
-      hopSecret: config.edge.enabled ? config.edge.hopSecret : undefined,
-      trusted: {
-        address: (peer) => live.now.trusted.address(peer),
-        host: (peer) => live.now.trusted.host(peer),
-      },
+async function serve(base: Base, parts: RouteParts): Promise<Server> {
+  const { config, overrides, clock, log, ownQuestions } = base;
+  const { live } = parts;
+  return new Server({
+    ...{ log, clock, makeRequestId: randomRequestId, bodyIdleMs: overrides.bodyIdleMs ?? BODY_IDLE_MS },
+    ...dispatcherParts(base, parts),
+    rooms: await roomsOf(base, parts),
+    requireForeign: (header) => ownQuestions.requireForeign(header),
+    hopSecret: config.edge.enabled ? config.edge.hopSecret : undefined,
+    trusted: {
+      address: (peer) => live.now.trusted.address(peer),
+      host: (peer) => live.now.trusted.host(peer),
     },
-    routes,
-  );
+  });
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

@@ -11,7 +11,7 @@ import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
 import type { Live } from "./app_live.ts";
 import { type Authenticate, makeAuthenticate } from "./http/authenticate.ts";
-import { limitAuthenticate, limitVerdict } from "./http/limit.ts";
+import { countingFailures } from "./http/limit.ts";
 import { jsonChannel } from "./stores/db/bus.ts";
 import { noteVerdict, takeBackVerdict } from "./stores/db/tables/verdicts.ts";
 
@@ -78,21 +78,23 @@ export async function makeAccess(base: Base, edge: Edge | undefined, live: Live,
 
   const sharedSecret = () => live.now.sharedSecret;
   const isAdmin = (userId: string) => live.now.admins.has(userId);
+  const giveVerdict =
+    edge &&
+    makeVerdict({
+      ...{ ...edge, db, clock, steady, judgeToken, metrics, sharedSecret },
+      forget: (tokenHash) => cache.revokeToken(tokenHash),
+      isInForce: ({ serverName, terms }) => live.now.tenants.get(serverName)?.terms === terms,
+      deadlineMs: VERDICT_WRITE_MS,
+    });
   return {
-    authenticate: limitAuthenticate(limits, makeAuthenticate({ judgeToken, sharedSecret, isAdmin })),
+    authenticate: makeAuthenticate({ judgeToken, sharedSecret, isAdmin }),
     logouts: makeLogouts({ db, clock, log, revoke, lines }),
     lines,
+    // Who is judged good is counted when the edge comes for more.
     giveVerdict:
-      edge &&
-      limitVerdict(
-        limits,
-        makeVerdict({
-          ...{ ...edge, db, clock, steady, judgeToken, metrics, sharedSecret },
-          forget: (tokenHash) => cache.revokeToken(tokenHash),
-          isInForce: ({ serverName, terms }) => live.now.tenants.get(serverName)?.terms === terms,
-          deadlineMs: VERDICT_WRITE_MS,
-        }),
-      ),
+      giveVerdict &&
+      ((domain, credentials, from) =>
+        countingFailures(limits, from.clientAddress, giveVerdict(domain, credentials, from))),
     async afterChange() {
       cache.clear();
       await voidOtherTerms([...live.now.tenants.values()]);

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from "fastify";
+import type { Server } from "./http/server.ts";
 import { sleep } from "./platform/time.ts";
 
 /** The part of `app.ts` that says how all of it ends. */
@@ -8,8 +8,6 @@ export type Closers = (() => Promise<unknown> | unknown)[];
 
 /** Work that is under way gets so long to end, in milliseconds. */
 const DRAIN_MS = 10_000;
-/** How often connections are looked for on which all is said. */
-const IDLE_MS = 100;
 /** Whatever hangs when it is closed is left behind after so long, so that the rest is closed nevertheless. */
 const STEP_MS = 5_000;
 
@@ -17,8 +15,8 @@ const STEP_MS = 5_000;
  * Ends all work: requests and whatever `others` end. No new request is taken from the first moment on; what is under way gets
  * ten seconds, and is then broken off.
  */
-export async function endWork(server: FastifyInstance, others: readonly (() => Promise<unknown>)[]): Promise<void> {
-  await Promise.allSettled([drain(server), ...others.map((end) => Promise.race([end(), sleep(DRAIN_MS)]))]);
+export async function endWork(server: Server, others: readonly (() => Promise<unknown>)[]): Promise<void> {
+  await Promise.allSettled([server.close(), ...others.map((end) => Promise.race([end(), sleep(DRAIN_MS)]))]);
 }
 
 /** Closes everything in reverse order, and takes it from the list. Throws what went wrong first, after the rest is closed. */
@@ -31,13 +29,4 @@ export async function closeAll(closers: Closers): Promise<void> {
     await bounded.catch((error: unknown) => failures.push(error));
   }
   if (failures.length > 0) throw failures[0];
-}
-
-async function drain(server: FastifyInstance): Promise<void> {
-  const closed = server.close();
-  // A client that keeps its connection for a next request would keep us.
-  const idle = setInterval(() => server.server.closeIdleConnections(), IDLE_MS);
-  await Promise.race([closed, sleep(DRAIN_MS)]).finally(() => clearInterval(idle));
-  server.server.closeAllConnections();
-  await Promise.race([closed, sleep(STEP_MS)]);
 }

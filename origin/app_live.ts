@@ -1,4 +1,3 @@
-import type { FastifyRequest } from "fastify";
 import type { Base } from "./app_base.ts";
 import { makeTenants, type TenantParts } from "./app_tenants.ts";
 import { restartKeys } from "./config/checks/restart_keys.ts";
@@ -31,7 +30,7 @@ export interface Current {
 export interface Live {
   /** Read it when it is needed, and never keep it. */
   readonly now: Current;
-  tenantOf(request: FastifyRequest): Tenant;
+  tenantOf(host: string | undefined): Tenant;
   /** Lets another configuration hold; throws, with the old one in force, where it cannot. */
   change(config: Config): Promise<void>;
 }
@@ -58,7 +57,7 @@ export async function makeLive(base: Base): Promise<Live> {
     get now() {
       return now;
     },
-    tenantOf: (request) => selectDomain(now.tenantsByHost, request.context.host),
+    tenantOf: (host) => selectDomain(now.tenantsByHost, host),
     async change(config) {
       now = await read(config);
     },

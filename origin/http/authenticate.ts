@@ -1,10 +1,9 @@
-import type { FastifyRequest } from "fastify";
 import { type Credentials, readCredentials } from "../../shared/matrix/access_token.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import type { Subject } from "../access/subject.ts";
 import { SHARED_SECRET_USER, sameSecret } from "../access/tokens/application_service.ts";
 import type { JudgeToken, TokenDomain } from "../access/tokens/judge_token.ts";
-import { headerOf, queryOf } from "./request/request_context.ts";
+import type { RequestContext } from "./request/request_context.ts";
 
 /** What {@link makeAuthenticate} needs. */
 export interface AuthenticateParts {
@@ -24,21 +23,21 @@ export interface AuthenticatedUser {
 /** Judges who sent a request: see {@link makeAuthenticate}. */
 export interface Authenticate {
   /** Errors: 401 `M_MISSING_TOKEN` without a token; 403 for guests where they are not allowed; what the homeserver says of the token. */
-  user(request: FastifyRequest, domain: TokenDomain, audience: "user" | "user_or_guest"): Promise<AuthenticatedUser>;
+  user(request: RequestContext, domain: TokenDomain, audience: "user" | "user_or_guest"): Promise<AuthenticatedUser>;
   /** For endpoints that work without a token: no token, a refused token and a guest's are all anonymous; an outage is an error. */
-  optional(request: FastifyRequest, domain: TokenDomain): Promise<Subject>;
+  optional(request: RequestContext, domain: TokenDomain): Promise<Subject>;
 }
 
 const ANONYMOUS: Subject = { kind: "anonymous" };
 
 /** Authentication by access token (Client-Server API, "Client Authentication"; guests: MSC4189). */
 export function makeAuthenticate(parts: AuthenticateParts): Authenticate {
-  async function subjectOf(request: FastifyRequest, domain: TokenDomain, credentials: Credentials) {
+  async function subjectOf(request: RequestContext, domain: TokenDomain, credentials: Credentials) {
     const secret = parts.sharedSecret();
     if (secret !== undefined && sameSecret(secret, credentials.token)) {
       return { kind: "user", userId: SHARED_SECRET_USER, isGuest: false, isRepositoryAdmin: true } as const;
     }
-    const { host, clientAddress, fromEdge } = request.context;
+    const { host, clientAddress, fromEdge } = request;
     const identity = await parts.judgeToken(domain, credentials, {
       host: fromEdge && host !== undefined ? host : domain.serverName,
       clientAddress,
@@ -51,8 +50,7 @@ export function makeAuthenticate(parts: AuthenticateParts): Authenticate {
 
   return {
     async user(request, domain, audience) {
-      const credentials = credentialsOf(request);
-      if (!credentials) throw new MatrixError("M_MISSING_TOKEN", "Cannot answer without an access token");
+      const credentials = requireCredentials(request);
       const subject = await subjectOf(request, domain, credentials);
       if (subject.isGuest && audience === "user") {
         throw new MatrixError("M_GUEST_ACCESS_FORBIDDEN", "Guests cannot use this endpoint");
@@ -73,7 +71,14 @@ export function makeAuthenticate(parts: AuthenticateParts): Authenticate {
   };
 }
 
+/** As {@link credentialsOf}. Errors: also 401 `M_MISSING_TOKEN` without a token. */
+export function requireCredentials(request: RequestContext): Credentials {
+  const credentials = credentialsOf(request);
+  if (credentials) return credentials;
+  throw new MatrixError("M_MISSING_TOKEN", "Cannot answer without an access token");
+}
+
 /** The access token of a request with the user and device it names. Errors: those of `readCredentials`. */
-export function credentialsOf(request: FastifyRequest): Credentials | undefined {
-  return readCredentials(headerOf(request, "authorization") ?? null, queryOf(request));
+export function credentialsOf(request: RequestContext): Credentials | undefined {
+  return readCredentials(request.header("authorization"), request.query);
 }

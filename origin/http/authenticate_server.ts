@@ -1,9 +1,9 @@
-import type { FastifyRequest } from "fastify";
 import { readServerCredentials, unauthorized, verifySignatures } from "../../shared/matrix/server_credentials.ts";
 import { importPublicKey } from "../../shared/matrix/sign_json.ts";
 import { networkOf } from "../access/limits/subject.ts";
 import type { Tenant } from "../domains/tenant.ts";
 import type { ServerKey, ServerKeys } from "../matrix/keys/server_keys.ts";
+import type { RequestContext } from "./request/request_context.ts";
 
 /** What {@link makeAuthenticateServer} needs. */
 export interface AuthenticateServerParts {
@@ -11,7 +11,7 @@ export interface AuthenticateServerParts {
   /** Those of this moment, by server name. */
   readonly tenants: () => ReadonlyMap<string, Tenant>;
   /** Whom a request is for that names no destination. */
-  readonly tenantOf: (request: FastifyRequest) => Tenant;
+  readonly tenantOf: (host: string | undefined) => Tenant;
 }
 
 /** Another server, proven by its signatures. */
@@ -24,7 +24,7 @@ export interface AuthenticatedServer {
 }
 
 /** Judges which server sent a request: see {@link makeAuthenticateServer}. */
-export type AuthenticateServer = (request: FastifyRequest) => Promise<AuthenticatedServer>;
+export type AuthenticateServer = (request: RequestContext) => Promise<AuthenticatedServer>;
 
 /**
  * Authentication of federation requests without a body (Server-Server API, "Request Authentication"). The signature covers the
@@ -37,14 +37,14 @@ export type AuthenticateServer = (request: FastifyRequest) => Promise<Authentica
  */
 export function makeAuthenticateServer({ serverKeys, tenants, tenantOf }: AuthenticateServerParts): AuthenticateServer {
   return async function authenticateServer(request) {
-    const credentials = readServerCredentials(request.raw.headersDistinct.authorization ?? []);
+    const credentials = readServerCredentials(request.headerLines("authorization"));
     const { origin, destination } = credentials;
-    const tenant = destination === undefined ? tenantOf(request) : tenants().get(destination);
+    const tenant = destination === undefined ? tenantOf(request.host) : tenants().get(destination);
     if (!tenant) throw unauthorized("The request is for another server");
     const keys: ServerKey[] = [];
-    const signed = { method: request.method, uri: request.context.target, origin, destination: tenant.serverName };
+    const signed = { method: request.method, uri: request.target, origin, destination: tenant.serverName };
     await verifySignatures(signed, credentials, async (keyId) => {
-      const key = await serverKeys.find(origin, keyId, networkOf(request.context.clientAddress));
+      const key = await serverKeys.find(origin, keyId, networkOf(request.clientAddress));
       if (key) keys.push(key);
       return key && (await importPublicKey(key.publicKey));
     });

@@ -90,7 +90,7 @@ interface ByToken {
 }
 
 /** What the handler is told of who asks. */
-interface Requesters {
+export interface Requesters {
   none: object;
   optional: { readonly requester: Subject };
   user: ByToken;

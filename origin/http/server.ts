@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { Server as Listener } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import {
   demandRequestLine,
@@ -8,32 +10,37 @@ import {
 import { errorAnswer, preflightAnswer } from "../../shared/http/respond.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import { HOP_PREFIX } from "../../shared/tiers/hop_paths.ts";
-import { LEADS_BACK, QUESTION_HEADER } from "../matrix/own_questions.ts";
-import type { Metrics } from "../platform/metrics.ts";
-import { matrixErrorOf } from "./errors.ts";
+import { QUESTION_HEADER } from "../matrix/own_questions.ts";
+import { sleep } from "../platform/time.ts";
+import { Dispatcher, type DispatcherParts } from "./dispatcher.ts";
+import { answerError, matrixErrorOf, unrecognized } from "./errors.ts";
 import { LingeringClose } from "./lingering_close.ts";
-import { answerUnreadable } from "./reply/answer_unreadable.ts";
 import { Outcome } from "./reply/outcome.ts";
 import { writeAnswer } from "./reply/write.ts";
-import type { CurrentRequest } from "./request/current_request.ts";
-import { type ContextParts, readContext } from "./request/read_context.ts";
-import { askedTarget, routablePath } from "./request/routable_path.ts";
-import { Underway } from "./underway.ts";
+import { askedTarget, type ContextParts, readContext, routablePath } from "./request/read_context.ts";
+import type { RequestContext } from "./request/request_context.ts";
+import type { Route } from "./route.ts";
+import type { Rooms } from "./routes/rooms.ts";
+import { listRoutes } from "./routes/routes.ts";
+import { answerUnreadable, Underway } from "./unreadable.ts";
 
-/** What the server itself needs; the routes bring their own. */
-export interface ServerParts extends ContextParts {
-  readonly metrics: Metrics;
-  readonly current: CurrentRequest;
+/**
+ * The origin's HTTP: the Fastify server, and what holds for a request before its route is known: its context, the answer to
+ * OPTIONS, unknown paths (404 `M_UNRECOGNIZED`) and methods (405). The dispatcher does the rest.
+ *
+ * Fastify listens, routes and runs our hooks, but every answer is written by `reply/write.ts` on a hijacked reply. What Fastify's own
+ * `reply.send` does was tried: it keeps our headers where it is given bytes (to a text it adds a charset). But of a body that
+ * fails midway it tells neither the error handler nor anybody else but a logger, and `onResponse` is called for no answer that
+ * did not end well: not for one that was cut off, nor for one whose client left. Both must be logged, counted, and given
+ * back to who was charged. So a body has one owner (`writeBody`), which resolves when it has ended, whatever ended it; metrics and log
+ * follow the end of the connection's answer (`Dispatcher`); and there is one way to answer, not two.
+ */
+
+/** What the server needs of the rest of the house. */
+export interface ServerParts extends ContextParts, DispatcherParts {
+  readonly rooms: Rooms;
   /** Throws for a question of our own that has come back to us; gets its header. */
   readonly requireForeign: (header: string | readonly string[] | undefined) => void;
-}
-
-/** One endpoint: its name in the metrics, its methods and its path. */
-export interface Route {
-  readonly action: string;
-  readonly methods: readonly (typeof ENDPOINT_METHODS)[number][];
-  readonly path: string;
-  readonly handle: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 }
 
 /** Request line and headers. As much as workerd reads, so that both tiers can say of the same targets that they are too long. */
@@ -45,88 +52,166 @@ const SILENCE_MS = 180_000;
 const MAX_PARAMETER_BYTES = 8_192;
 /** Until another process, or the next one, is there. */
 const RETRY_MS = 2_000;
+/** Requests under way get so long to end, in milliseconds. */
+const DRAIN_MS = 10_000;
+/** How often connections are looked for on which all is said. */
+const IDLE_MS = 100;
+/** Whatever hangs when all connections are closed is left behind after so long. */
+const LAST_MS = 5_000;
 
-/**
- * The Fastify server, with the manners that every route shares: the request's context, the answer to OPTIONS, unknown
- * paths (404 `M_UNRECOGNIZED`) and methods (405), errors in Matrix form, metrics, and bodies that are passed on as
- * streams, never parsed by the framework.
- */
-export function makeServer(parts: ServerParts, routes: readonly Route[]): FastifyInstance {
-  const underway = new Underway();
-  const server = Fastify({
-    http: { maxHeaderSize: HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0 },
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    connectionTimeout: SILENCE_MS,
-    exposeHeadRoutes: false,
-    forceCloseConnections: "idle",
-    // We refuse what comes then ourselves.
-    return503OnClosing: false,
-    routerOptions: { maxParamLength: MAX_PARAMETER_BYTES, caseSensitive: true },
-    rewriteUrl: (request) => routablePath(askedTarget(request)),
-    frameworkErrors: (error, _request, reply) => writeAnswer(reply, errorAnswer(matrixErrorOf(error))),
-    clientErrorHandler: (error, socket) => answerUnreadable(error, socket, underway),
-    logger: false,
-  });
-  acceptAnyBody(server);
-  letExpectationsWait(server);
-  const lingering = new LingeringClose();
-  lingering.watch(server.server);
-  server.decorateRequest("context");
-  server.decorateRequest("outcome");
-  let isClosing = false;
-  server.addHook("preClose", async () => {
-    isClosing = true;
-    lingering.close();
-  });
-  ownServerErrors(server, parts);
-  server.addHook("onRequest", (request, reply, done) => {
+/** The server of one process. */
+export class Server {
+  readonly #parts: ServerParts;
+  readonly #fastify: FastifyInstance;
+  readonly #underway = new Underway();
+  readonly #current = new AsyncLocalStorage<FastifyRequest>();
+  #isClosing = false;
+
+  constructor(parts: ServerParts) {
+    this.#parts = parts;
+    this.#fastify = this.#makeFastify();
+    const dispatcher = new Dispatcher(parts);
+    const routes = listRoutes(parts.rooms);
+    for (const route of routes) this.#register(route, dispatcher);
+    for (const path of new Set(routes.flatMap((route) => route.path))) this.#refuseOtherMethods(path);
+    this.#fastify.setNotFoundHandler(() => {
+      throw unrecognized();
+    });
+  }
+
+  /** Where connections come in. */
+  get listener(): Listener {
+    return this.#fastify.server;
+  }
+
+  /** Starts answering; resolves with the address. */
+  listen(at: { readonly host: string; readonly port: number }): Promise<string> {
+    return this.#fastify.listen(at);
+  }
+
+  /** What the log may say of the request that the running code works for; nothing where it works for none. */
+  currentRequest(): { readonly id?: string; readonly method?: string; readonly route?: string } {
+    const request = this.#current.getStore();
+    if (!request) return {};
+    const { id } = request.context ?? {};
+    const known = id === undefined ? {} : { id };
+    return { ...known, method: request.method, route: request.routeOptions.url ?? "unknown" };
+  }
+
+  /** Takes no more requests; those under way get ten seconds to end, and are then broken off. */
+  async close(): Promise<void> {
+    const closed = this.#fastify.close();
+    // A client that keeps its connection for a next request would keep us.
+    const idle = setInterval(() => this.listener.closeIdleConnections(), IDLE_MS);
+    await Promise.race([closed, sleep(DRAIN_MS)]).finally(() => clearInterval(idle));
+    this.listener.closeAllConnections();
+    await Promise.race([closed, sleep(LAST_MS)]);
+  }
+
+  #makeFastify(): FastifyInstance {
+    const fastify = Fastify({
+      http: { maxHeaderSize: HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0 },
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionTimeout: SILENCE_MS,
+      exposeHeadRoutes: false,
+      forceCloseConnections: "idle",
+      // We refuse what comes then ourselves.
+      return503OnClosing: false,
+      routerOptions: { maxParamLength: MAX_PARAMETER_BYTES, caseSensitive: true },
+      rewriteUrl: (request) => routablePath(askedTarget(request)),
+      frameworkErrors: (error, _request, reply) => writeAnswer(reply, errorAnswer(matrixErrorOf(error))),
+      clientErrorHandler: (error, socket) => answerUnreadable(error, socket, this.#underway),
+      logger: false,
+    });
+    acceptAnyBody(fastify);
+    letExpectationsWait(fastify);
+    const lingering = new LingeringClose();
+    lingering.watch(fastify.server);
+    fastify.decorateRequest("context");
+    fastify.decorateRequest("outcome");
+    fastify.addHook("preClose", async () => {
+      this.#isClosing = true;
+      lingering.close();
+    });
+    // A connection that cannot be taken in (no descriptor is left, say) must not end the process.
+    fastify.server.once("listening", () => {
+      fastify.server.on("error", (error) => this.#parts.log.error({ error }, "cannot take in a connection"));
+    });
+    fastify.addHook("onRequest", (request, reply, done) => this.#open(request, reply, done));
+    fastify.setErrorHandler((thrown, request, reply) => answerError(request, reply, thrown));
+    return fastify;
+  }
+
+  /** A request has come in. `done` lets the route have it; an answer that is written here ends it. */
+  #open(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    const { raw } = request;
     // Without a listener an error would end the process; that the answer did not get through, its end tells.
-    reply.raw.on("error", () => undefined);
-    request.outcome = new Outcome();
-    underway.begin({ request: request.raw, response: reply.raw, outcome: request.outcome });
-    parts.current.run(request, done);
-  });
-  server.addHook("onRequest", async (request, reply) => {
+    reply.raw.on("error", ignore);
+    const outcome = new Outcome();
+    request.outcome = outcome;
+    const connection = { request: raw, response: reply.raw, outcome };
+    this.#underway.begin(connection);
     // What follows on a connection whose end we have announced is not acted upon.
-    if (request.raw.socket.writableEnded) return void reply.hijack();
-    request.context = await readContext(parts, request, reply);
-    if (request.method === "OPTIONS") return writeAnswer(reply, preflightAnswer());
-    if (isClosing) throw closing();
-    demandRequestLine(request.method, request.context.target);
-    parts.requireForeign(request.headers[QUESTION_HEADER]);
+    if (raw.socket.writableEnded) return void reply.hijack();
+    const arrived = { ...connection, target: request.originalUrl, routedBy: request.url };
+    this.#current.run(request, () => {
+      const look = (context: RequestContext) => {
+        request.context = context;
+        this.#look(request, reply, done);
+      };
+      const context = readContext(this.#parts, arrived);
+      if (context instanceof Promise) context.then(look, done);
+      else look(context);
+    });
+  }
+
+  /** Answers what is the same for every path; `done` lets the route answer the rest. */
+  #look(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    if (request.method === "OPTIONS") return void writeAnswer(reply, preflightAnswer());
+    try {
+      this.#demandOurs(request);
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    done();
+  }
+
+  /** Refuses what no route is to see. */
+  #demandOurs({ method, originalUrl, headers, context }: FastifyRequest): void {
+    if (this.#isClosing) throw closing();
+    demandRequestLine(method, context.target);
+    this.#parts.requireForeign(headers[QUESTION_HEADER]);
     // What is between the tiers does not exist for anybody else.
-    if (!request.context.fromEdge && request.originalUrl.startsWith(HOP_PREFIX)) throw unrecognized();
-  });
-  for (const route of routes) register(server, parts, route);
-  for (const path of new Set(routes.map((route) => route.path))) refuseOtherMethods(server, path);
-  server.setNotFoundHandler(() => {
-    throw unrecognized();
-  });
-  server.setErrorHandler((thrown, request, reply) => {
-    fail(request, reply, thrown);
-  });
-  return server;
-}
+    if (!context.fromEdge && originalUrl.startsWith(HOP_PREFIX)) throw unrecognized();
+  }
 
-/** A connection that cannot be taken in (no descriptor is left, say) must not end the process. */
-function ownServerErrors({ server }: FastifyInstance, { log }: ServerParts): void {
-  server.once("listening", () => {
-    server.on("error", (error) => log.error({ error }, "cannot take in a connection"));
-  });
-}
+  #register(route: Route, dispatcher: Dispatcher): void {
+    const handler = dispatcher.handlerOf(route);
+    for (const url of [route.path].flat()) {
+      if (url.startsWith(HOP_PREFIX) !== (route.access === "edge")) {
+        throw new Error(`only the edge may ask what lies beneath ${HOP_PREFIX}, and nothing else: ${url}`);
+      }
+      this.#fastify.route({ method: [route.method].flat(), url, handler });
+    }
+  }
 
-/** Reports what was thrown and answers with it. Where the answer was begun it is too late to say anything: its connection ends. */
-function fail(request: FastifyRequest, reply: FastifyReply, thrown: unknown): void {
-  const error = matrixErrorOf(thrown);
-  report(request, error, reply.raw.headersSent);
-  if (reply.raw.headersSent) reply.raw.destroy();
-  else writeAnswer(reply, errorAnswer(error));
+  #refuseOtherMethods(url: string): void {
+    const allowed = ENDPOINT_METHODS.filter((method) => this.#fastify.hasRoute({ method, url }));
+    this.#fastify.route({
+      method: KNOWN_METHODS.filter((method) => !allowed.some((one) => one === method)),
+      url,
+      handler: async () => {
+        throw methodNotAllowed(allowed);
+      },
+    });
+  }
 }
 
 /** Bodies are handed to the routes as they are: whatever their type, nothing is parsed or buffered before. */
-function acceptAnyBody(server: FastifyInstance): void {
-  server.removeAllContentTypeParsers();
-  server.addContentTypeParser("*", (_request, body, done) => done(null, body));
+function acceptAnyBody(fastify: FastifyInstance): void {
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser("*", (_request, body, done) => done(null, body));
 }
 
 /**
@@ -139,71 +224,9 @@ function letExpectationsWait({ server }: FastifyInstance): void {
   }
 }
 
-function register(server: FastifyInstance, parts: ServerParts, route: Route): void {
-  const { action, methods, path } = route;
-  const observe = (request: FastifyRequest, reply: FastifyReply) => {
-    parts.metrics.requestSeen(action, request.method);
-    const { raw } = reply;
-    const tell = () => {
-      const { method, outcome } = request;
-      const { startedMs, log } = request.context;
-      const ms = parts.steady() - startedMs;
-      const { how, status } = outcome.told(raw.writableFinished, raw.statusCode);
-      const { receivedBytes, sentBytes } = outcome;
-      parts.metrics.requestAnswered(action, method, status, ms);
-      log.info({ action, method, status, receivedBytes, sentBytes, ms }, how);
-    };
-    // Whoever left while it was found out who he is has no answer that could end.
-    if (raw.closed) tell();
-    else raw.once("close", tell);
-  };
-  server.route({
-    method: [...methods],
-    url: path,
-    handler: async (request, reply) => {
-      observe(request, reply);
-      try {
-        await route.handle(request, reply);
-      } catch (thrown) {
-        // The framework hears nothing any more of an answer that we write ourselves.
-        if (!reply.sent) throw thrown;
-        fail(request, reply, thrown);
-      }
-      return reply;
-    },
-  });
-}
-
-function refuseOtherMethods(server: FastifyInstance, path: string): void {
-  const allowed = ENDPOINT_METHODS.filter((method) => server.hasRoute({ method, url: path }));
-  server.route({
-    method: KNOWN_METHODS.filter((method) => !allowed.some((one) => one === method)),
-    url: path,
-    handler: async () => {
-      throw methodNotAllowed(allowed);
-    },
-  });
-}
-
 /** The answer to what still comes on an open connection while the server ends. */
 function closing(): MatrixError {
   return new MatrixError("M_UNKNOWN", "The service is being stopped", { status: 503, retryAfterMs: RETRY_MS });
 }
 
-function unrecognized(): MatrixError {
-  return new MatrixError("M_UNRECOGNIZED", "Unrecognized request", { status: 404 });
-}
-
-function report(request: FastifyRequest, error: MatrixError, wasBegun: boolean): void {
-  if (!request.context || request.context.signal.aborted) return;
-  const { log } = request.context;
-  const { errcode, status, message } = error;
-  // What leads back to us is said once for all its requests.
-  const isSaid = error.mrErrcode === LEADS_BACK;
-  if (wasBegun) {
-    request.outcome.cutOff(error);
-    const { sentBytes } = request.outcome;
-    log.error({ errcode, status, sentBytes, error }, `cut off an answer: ${message}`);
-  } else if (status >= 500 && !isSaid) log.error({ errcode, status, error }, message);
-  else log.debug({ errcode, status }, message);
-}
+function ignore(): void {}

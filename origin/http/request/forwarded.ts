@@ -1,5 +1,3 @@
-import { plainAddress } from "./plain_address.ts";
-
 /**
  * What proxies say of the request that they pass on: from the right, where the proxy next to us has written, and no further than
  * anybody honest goes. It is read before any limit, and a client may have sent a hundred thousand characters for the proxy to add to.
@@ -43,4 +41,13 @@ function* fromRight(list: string, most: number): Generator<string> {
     yield list.slice(comma + 1, end);
     end = comma;
   }
+}
+
+/**
+ * An address without what some write around it: `192.0.2.1:5678`, `[2001:db8::1]:5678`, and the zone of `fe80::1%eth0`, which says
+ * something of this machine only. Whatever else it is given stays as it is.
+ */
+export function plainAddress(text: string): string {
+  const bare = /^\[([^\]]*)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
+  return bare.replace(/%.*$/, "");
 }

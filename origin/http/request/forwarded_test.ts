@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { forwardedAddress, forwardedHost } from "./forwarded.ts";
+import { forwardedAddress, forwardedHost, plainAddress } from "./forwarded.ts";
 
 const isTrusted = (address: string) => /^(10\.|::1$)/.test(address);
 
@@ -39,4 +39,21 @@ test("the host is the last one that is named, unless it is none by its length", 
   assert.equal(forwardedHost("b.example"), "b.example");
   for (const none of ["", " ", "a.example,", "a.".repeat(200), ",".repeat(100_000)])
     assert.equal(forwardedHost(none), undefined);
+});
+
+test("an address is the same with a port, in brackets and with a zone", () => {
+  for (const [text, address] of [
+    ["192.0.2.1", "192.0.2.1"],
+    ["192.0.2.1:5678", "192.0.2.1"],
+    ["2001:db8::1", "2001:db8::1"],
+    ["[2001:db8::1]", "2001:db8::1"],
+    ["[2001:db8::1]:5678", "2001:db8::1"],
+    ["::ffff:192.0.2.1", "::ffff:192.0.2.1"],
+    ["fe80::1%eth0", "fe80::1"],
+    ["[fe80::1%eth0]:80", "fe80::1"],
+    ["unix", "unix"],
+    ["", ""],
+  ] as const) {
+    assert.equal(plainAddress(text), address);
+  }
 });

@@ -1,5 +1,6 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { IncomingMessage } from "node:http";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { HOP_PATHS } from "../../../shared/tiers/hop_paths.ts";
 import {
   HOP_HEADERS,
   HOP_REFUSED_HEADER,
@@ -10,10 +11,10 @@ import {
 import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { Log } from "../../platform/log.ts";
-import { forwardedAddress, forwardedHost } from "./forwarded.ts";
-import { plainAddress } from "./plain_address.ts";
-import { headerOf, type RequestContext } from "./request_context.ts";
-import { routablePath } from "./routable_path.ts";
+import { forwardedAddress, forwardedHost, plainAddress } from "./forwarded.ts";
+import { type Connection, RequestContext } from "./request_context.ts";
+
+/** Finds out who asks, for what, and through whom: from the connection, a trusted proxy, or the signed hop of our edge. */
 
 /** What reading a request's context needs. */
 export interface ContextParts {
@@ -25,47 +26,86 @@ export interface ContextParts {
   readonly hopSecret: string | undefined;
   /** Whether the peer at this address may tell the client's address (`X-Forwarded-For`) and host (`X-Forwarded-Host`). */
   readonly trusted: { address(peer: string): boolean; host(peer: string): boolean };
+  /** How long the body of a request may stand still, in milliseconds. */
+  readonly bodyIdleMs: number;
+}
+
+/** Where a request has come in, and the path that its route was found by. */
+export interface Arrived extends Connection {
+  /** As the request line has it. */
+  readonly target: string;
+  readonly routedBy: string;
 }
 
 /**
- * Reads who asks, for what, and through whom, once for each request.
+ * Reads the context of a request; a promise only where a signature has to be verified.
  *
  * Errors: 403 for a hop that is not believed. Without it the request would be the Worker's own: of another host (and so perhaps
  * another homeserver), and all clients of the edge would share one address and its limits.
  */
-export async function readContext(
-  parts: ContextParts,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<RequestContext> {
-  const hop = await hopOf(parts, request);
-  const peer = plainAddress(request.socket.remoteAddress ?? "");
-  const id = hop?.requestId ?? parts.makeRequestId();
-  const contentType = takeContentType(request);
-  return {
-    id,
-    host: hop?.host ?? hostSaidBy(parts, request, peer) ?? headerOf(request, "host"),
-    clientAddress: hop ? hop.clientAddress || undefined : (clientSaidBy(parts, request, peer) ?? peer),
-    fromEdge: hop !== undefined,
-    target: hop?.target ?? request.originalUrl,
-    contentType,
-    signal: goneSignal(request, reply),
-    askForBody: () => {
-      if (waitsForContinue(request)) reply.raw.writeContinue();
-    },
-    startedMs: parts.steady(),
-    log: parts.log.child({ id }),
-  };
+export function readContext(parts: ContextParts, arrived: Arrived): RequestContext | Promise<RequestContext> {
+  const { headers } = arrived.request;
+  if (parts.hopSecret === undefined || headers[HOP_HEADERS.signature] === undefined)
+    return directContext(parts, arrived);
+  return hopContext(parts, arrived, parts.hopSecret);
 }
 
-async function hopOf(parts: ContextParts, request: FastifyRequest): Promise<Hop | undefined> {
-  if (parts.hopSecret === undefined || headerOf(request, HOP_HEADERS.signature) === undefined) return undefined;
-  const method = request.method;
-  const hop = await verifyHop(parts.hopSecret, method, (name) => headerOf(request, name), parts.clock());
+/** Of a request of whoever is at the other end of the connection. */
+function directContext(parts: ContextParts, arrived: Arrived): RequestContext {
+  const { headers, socket } = arrived.request;
+  const peer = plainAddress(socket.remoteAddress ?? "");
+  const { trusted } = parts;
+  const host = trusted.host(peer) ? forwardedHost(textOf(headers["x-forwarded-host"])) : undefined;
+  const clientAddress = trusted.address(peer)
+    ? forwardedAddress(textOf(headers["x-forwarded-for"]), (address) => trusted.address(address))
+    : undefined;
+  return contextOf(parts, arrived, {
+    id: parts.makeRequestId(),
+    host: host ?? headers.host,
+    clientAddress: clientAddress ?? peer,
+    fromEdge: false,
+    target: arrived.target,
+  });
+}
+
+/** Of a request that our edge passes on. */
+async function hopContext(parts: ContextParts, arrived: Arrived, secret: string): Promise<RequestContext> {
+  const { request } = arrived;
+  const header = (name: string) => request.headers[name] && textOf(request.headers[name]);
+  const hop = await verifyHop(secret, request.method ?? "", header, parts.clock());
   if (typeof hop === "string") throw refused(parts, request, hop);
   // What the edge signed must be what it asks for: the path we routed by is the one inside the signature.
-  if (routablePath(hop.target) !== request.url) throw refused(parts, request, "target");
-  return hop;
+  if (routablePath(hop.target) !== arrived.routedBy) throw refused(parts, request, "target");
+  const { host, target, requestId: id } = hop satisfies Hop;
+  return contextOf(parts, arrived, { id, host, target, clientAddress: hop.clientAddress || undefined, fromEdge: true });
+}
+
+function contextOf(
+  parts: ContextParts,
+  at: Connection,
+  facts: Pick<RequestContext, "id" | "host" | "clientAddress" | "fromEdge" | "target">,
+): RequestContext {
+  const contentType = hideContentType(at.request);
+  return new RequestContext({ ...facts, contentType, startedMs: parts.steady() }, at, parts);
+}
+
+/**
+ * Path and query that a request is for: those of its URL. A hop whose URL could not carry them has them in its signature only;
+ * nothing is answered by them before `readContext` has found that they are signed.
+ */
+export function askedTarget({ url = "/", headers }: Pick<IncomingMessage, "url" | "headers">): string {
+  const signed = headers[HOP_HEADERS.target];
+  return url === HOP_PATHS.forward && typeof signed === "string" ? signed : url;
+}
+
+/**
+ * The path that routes are found by. Percent signs are doubled, so that the router decodes nothing: each route decodes the
+ * raw target itself, once, by the rules of `shared/matrix/media_path`.
+ */
+export function routablePath(target: string): string {
+  const path = target.split("?", 1)[0] ?? "/";
+  const encoded = path.includes("%") ? path.replaceAll("%", "%25") : path;
+  return encoded.startsWith("/") ? encoded : `/${encoded}`;
 }
 
 const REFUSALS: Readonly<Record<HopRefusal, string>> = {
@@ -75,46 +115,20 @@ const REFUSALS: Readonly<Record<HopRefusal, string>> = {
   target: "the path was changed on the way",
 };
 
-function refused({ log }: ContextParts, { socket }: FastifyRequest, reason: HopRefusal): MatrixError {
+function refused({ log }: ContextParts, { socket }: IncomingMessage, reason: HopRefusal): MatrixError {
   log.warn({ reason, peer: socket.remoteAddress }, `refused a request of the edge: ${REFUSALS[reason]}`);
   return new MatrixError("M_FORBIDDEN", `Not believed to come from our edge: ${REFUSALS[reason]}`, {
     headers: { [HOP_REFUSED_HEADER]: reason },
   });
 }
 
-function hostSaidBy(parts: ContextParts, request: FastifyRequest, peer: string): string | undefined {
-  if (!parts.trusted.host(peer)) return undefined;
-  return forwardedHost(headerOf(request, "x-forwarded-host") ?? "");
-}
-
-function clientSaidBy(parts: ContextParts, request: FastifyRequest, peer: string): string | undefined {
-  if (!parts.trusted.address(peer)) return undefined;
-  return forwardedAddress(headerOf(request, "x-forwarded-for") ?? "", (address) => parts.trusted.address(address));
-}
-
 /** Hides the content type from the framework, which would refuse a malformed one before any route sees it. */
-function takeContentType(request: FastifyRequest): string | undefined {
-  const sent = headerOf(request, "content-type");
-  request.headers["content-type"] = "application/octet-stream";
+function hideContentType({ headers }: IncomingMessage): string | undefined {
+  const sent = headers["content-type"];
+  headers["content-type"] = "application/octet-stream";
   return sent;
 }
 
-/** HTTP/1.0 knows no such answer. */
-function waitsForContinue(request: FastifyRequest): boolean {
-  return request.raw.httpVersion === "1.1" && /^100-continue$/i.test(headerOf(request, "expect") ?? "");
-}
-
-function goneSignal({ raw: request }: FastifyRequest, { raw: response }: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  const leave = () => gone.abort(new Error("the client went away"));
-  const hasLeft = () => {
-    if (response.closed && !response.writableFinished) leave();
-    // A body that breaks off tells first, and its reader must find the signal aborted.
-    if (request.destroyed && !request.complete) leave();
-  };
-  response.once("close", hasLeft);
-  request.once("close", hasLeft);
-  // It took a moment to find out through whom it has come.
-  hasLeft();
-  return gone.signal;
+function textOf(header: string | readonly string[] | undefined): string {
+  return (typeof header === "string" ? header : header?.[0]) ?? "";
 }

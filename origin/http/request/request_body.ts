@@ -1,11 +1,33 @@
 import type { IncomingMessage } from "node:http";
-import type { FastifyRequest } from "fastify";
+import * as z from "zod";
 import { BODY_END_HEADER, bodyEndBytes, takeBodyEnd } from "../../../shared/http/body_end.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
-import { headerOf } from "./request_context.ts";
+import { readBytes } from "../../platform/bytes.ts";
+
+/** Reads the bodies of requests: the bytes of an upload as they come, and the small JSON objects of all else. */
+
+/** A request, as far as its body is concerned. */
+export interface BodyCarrier {
+  body(): AsyncIterable<Uint8Array>;
+  readonly declaredBytes: number | undefined;
+  /** As the client sent it. */
+  readonly contentType: string | undefined;
+}
+
+/** How a body is read. */
+export interface BodyOptions {
+  readonly fromEdge: boolean;
+  /** How long it may stand still, in milliseconds. */
+  readonly idleMs: number;
+  /** Before the first read. */
+  readonly onBegin: () => void;
+  readonly onBytes: (bytes: number) => void;
+}
 
 /** What must arrive of a body in each `idleMs`, in bytes: one that drips ends like one that stands still. */
 const MIN_BYTES = 1_024;
+/** The largest JSON body that is read, in bytes. */
+const MAX_JSON_BYTES = 64 * 1024;
 
 /**
  * The body of a request as it arrives. One that stands still for `idleMs` milliseconds, or drips, ends with 408, so that
@@ -13,25 +35,60 @@ const MIN_BYTES = 1_024;
  * business of the connection (`lingering_close.ts`). A body that our edge passes on without a length must end with the word
  * that proves it whole (`shared/http/body_end`), or ends with 400; one in a transfer coding other than chunked is 501.
  */
-export function bodyOf(request: FastifyRequest, idleMs: number): AsyncIterable<Uint8Array> {
-  const coding = headerOf(request, "transfer-encoding");
-  const arriving = arrivingBody(request, idleMs, coding);
-  const word = bodyEndOf(request);
+export function readBody(request: IncomingMessage, options: BodyOptions): AsyncIterable<Uint8Array> {
+  const { "transfer-encoding": coding } = request.headers;
+  const arriving = arrivingBody(request, options, coding);
+  const word = bodyEndOf(request, options.fromEdge);
   if (word) return takeBodyEnd(arriving, bodyEndBytes(word), broken);
-  if (request.context.fromEdge && coding !== undefined) throw broken();
+  if (options.fromEdge && coding !== undefined) throw broken();
   return arriving;
 }
 
+/** The length that the sender announced, in bytes; `undefined` for a chunked body. */
+export function declaredBytesOf(request: IncomingMessage, fromEdge: boolean): number | undefined {
+  if (bodyEndOf(request, fromEdge)) return undefined;
+  const { "content-length": header } = request.headers;
+  if (header === undefined) return undefined;
+  const bytes = Number(header);
+  return Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
+}
+
+/**
+ * A route's body: a JSON object of this form; an absent or empty body is an empty object.
+ *
+ * Errors: 400 `M_NOT_JSON` for what is not JSON in UTF-8; 400 `M_BAD_JSON` for what is no object, or of another form; 413
+ * `M_TOO_LARGE`; 408.
+ */
+export function jsonBody<B>(schema: z.ZodType<B>): (request: BodyCarrier) => Promise<B> {
+  return async (request) => {
+    const value = parseJson(await readBytes(request.body(), MAX_JSON_BYTES, tooLarge));
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw badJson("must be a JSON object");
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    throw badJson(`is not as it must be: ${z.prettifyError(parsed.error)}`);
+  };
+}
+
+/** A route's body: bytes that are taken in as they come, with what the sender says of them. */
+export function byteBody(request: BodyCarrier): ByteBody {
+  return { bytes: request.body(), declaredBytes: request.declaredBytes, contentType: request.contentType };
+}
+
+/** See {@link byteBody}. */
+export interface ByteBody {
+  readonly bytes: AsyncIterable<Uint8Array>;
+  readonly declaredBytes: number | undefined;
+  readonly contentType: string | undefined;
+}
+
 async function* arrivingBody(
-  request: FastifyRequest,
-  idleMs: number,
+  source: IncomingMessage,
+  { idleMs, onBegin, onBytes }: BodyOptions,
   coding: string | undefined,
 ): AsyncGenerator<Uint8Array> {
   if (coding !== undefined && coding.toLowerCase() !== "chunked") throw unknownCoding();
-  const source = (request.body as IncomingMessage | undefined) ?? request.raw;
-  const { outcome } = request;
   const chunks: AsyncIterator<Uint8Array> = source.iterator({ destroyOnReturn: false });
-  request.context.askForBody();
+  onBegin();
   let giveUp: ((error: Error) => void) | undefined;
   let arrived = 0;
   // Who does not read at the moment has nobody to blame: only a read that waits is given up.
@@ -50,7 +107,7 @@ async function* arrivingBody(
   try {
     for (let chunk = await next(); !chunk.done; chunk = await next()) {
       arrived += chunk.value.byteLength;
-      outcome.received(chunk.value.byteLength);
+      onBytes(chunk.value.byteLength);
       yield chunk.value;
     }
     // Whatever ended it: a body that the parser has not seen to its end is not whole.
@@ -60,6 +117,29 @@ async function* arrivingBody(
     // A read that was given up cannot be ended before a chunk comes.
     if (!giveUp) await chunks.return?.();
   }
+}
+
+/** The word at the end of a body from our edge; a proxy on the way may have given the whole of it a length. */
+function bodyEndOf({ headers }: IncomingMessage, fromEdge: boolean): string | undefined {
+  const word = fromEdge ? headers[BODY_END_HEADER] : undefined;
+  return typeof word === "string" ? word : undefined;
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  if (bytes.byteLength === 0) return {};
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new MatrixError("M_NOT_JSON", "The body is not valid JSON", { cause });
+  }
+}
+
+function badJson(what: string): MatrixError {
+  return new MatrixError("M_BAD_JSON", `The body ${what}`);
+}
+
+function tooLarge(): MatrixError {
+  return new MatrixError("M_TOO_LARGE", `Cannot read a body of more than ${MAX_JSON_BYTES} bytes here`);
 }
 
 function broken(): MatrixError {
@@ -72,18 +152,4 @@ function unknownCoding(): MatrixError {
 
 function tooSlow(): MatrixError {
   return new MatrixError("M_UNKNOWN", "The body did not arrive in time", { status: 408 });
-}
-
-/** The word at the end of a body from our edge; a proxy on the way may have given the whole of it a length. */
-function bodyEndOf(request: FastifyRequest): string | undefined {
-  return request.context.fromEdge ? headerOf(request, BODY_END_HEADER) : undefined;
-}
-
-/** The length that the sender announced, in bytes; `undefined` for a chunked body. */
-export function declaredBytesOf(request: FastifyRequest): number | undefined {
-  if (bodyEndOf(request)) return undefined;
-  const header = headerOf(request, "content-length");
-  if (header === undefined) return undefined;
-  const bytes = Number(header);
-  return Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
 }

@@ -1,9 +1,10 @@
-import type { FastifyRequest } from "fastify";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Log } from "../../platform/log.ts";
 import type { Outcome } from "../reply/outcome.ts";
+import { declaredBytesOf, readBody } from "./request_body.ts";
 
 /** What is known of a request before its route looks at it. */
-export interface RequestContext {
+export interface RequestFacts {
   readonly id: string;
   /** The host the client asked for: as the edge or a trusted proxy passed it on, else the Host header. */
   readonly host: string | undefined;
@@ -15,13 +16,115 @@ export interface RequestContext {
   readonly target: string;
   /** The Content-Type that the client sent, before it was put out of the framework's reach. */
   readonly contentType: string | undefined;
-  /** Aborts when the client goes away before the answer is complete. */
-  readonly signal: AbortSignal;
-  /** Tells a client that waits for it to send the body (`100 Continue`). To be called before the body is read. */
-  readonly askForBody: () => void;
   /** When it began, by the steady clock. */
   readonly startedMs: number;
-  readonly log: Log;
+}
+
+/** A request as everything beneath the framework sees it. What not every request needs is made when it is first asked for. */
+export class RequestContext {
+  readonly id: string;
+  readonly host: string | undefined;
+  readonly clientAddress: string | undefined;
+  readonly fromEdge: boolean;
+  readonly target: string;
+  readonly contentType: string | undefined;
+  readonly startedMs: number;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #outcome: Outcome;
+  readonly #parentLog: Log;
+  readonly #bodyIdleMs: number;
+  #log: Log | undefined;
+  #query: URLSearchParams | undefined;
+  #gone: AbortController | undefined;
+
+  constructor(facts: RequestFacts, at: Connection, options: { readonly log: Log; readonly bodyIdleMs: number }) {
+    this.id = facts.id;
+    this.host = facts.host;
+    this.clientAddress = facts.clientAddress;
+    this.fromEdge = facts.fromEdge;
+    this.target = facts.target;
+    this.contentType = facts.contentType;
+    this.startedMs = facts.startedMs;
+    this.#request = at.request;
+    this.#response = at.response;
+    this.#outcome = at.outcome;
+    this.#parentLog = options.log;
+    this.#bodyIdleMs = options.bodyIdleMs;
+  }
+
+  get method(): string {
+    return this.#request.method ?? "";
+  }
+
+  /** The target without its query. */
+  get path(): string {
+    const mark = this.target.indexOf("?");
+    return mark < 0 ? this.target : this.target.slice(0, mark);
+  }
+
+  get query(): URLSearchParams {
+    const mark = this.target.indexOf("?");
+    this.#query ??= new URLSearchParams(mark < 0 ? "" : this.target.slice(mark + 1));
+    return this.#query;
+  }
+
+  /** Writes lines that carry the request's id. */
+  get log(): Log {
+    this.#log ??= this.#parentLog.child({ id: this.id });
+    return this.#log;
+  }
+
+  /** Aborts when the client goes away before the answer is complete. */
+  get signal(): AbortSignal {
+    this.#gone ??= watchClient(this.#request, this.#response);
+    return this.#gone.signal;
+  }
+
+  /** Whether the client understands a chunked answer: HTTP/1.0 does not. */
+  get takesChunks(): boolean {
+    const { httpVersionMajor, httpVersionMinor } = this.#request;
+    return httpVersionMajor * 10 + httpVersionMinor >= 11;
+  }
+
+  /** One header, by its lower-case name; the first where there are several. */
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name];
+    return Array.isArray(value) ? value[0] : value;
+  }
+
+  /** All lines of a header that may come more than once. */
+  headerLines(name: string): readonly string[] {
+    return this.#request.headersDistinct[name] ?? [];
+  }
+
+  /** The length of the body that the sender announced, in bytes; `undefined` for a chunked one. */
+  get declaredBytes(): number | undefined {
+    return declaredBytesOf(this.#request, this.fromEdge);
+  }
+
+  /** The body as it arrives: see {@link readBody}. To be called once. */
+  body(): AsyncIterable<Uint8Array> {
+    return readBody(this.#request, {
+      fromEdge: this.fromEdge,
+      idleMs: this.#bodyIdleMs,
+      onBegin: () => this.#askForBody(),
+      onBytes: (bytes) => this.#outcome.received(bytes),
+    });
+  }
+
+  /** Tells a client that waits for it to send the body. HTTP/1.0 knows no such answer. */
+  #askForBody(): void {
+    const waits = this.#request.httpVersion === "1.1" && /^100-continue$/i.test(this.header("expect") ?? "");
+    if (waits) this.#response.writeContinue();
+  }
+}
+
+/** Where a request has come in. */
+export interface Connection {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly outcome: Outcome;
 }
 
 declare module "fastify" {
@@ -32,15 +135,17 @@ declare module "fastify" {
   }
 }
 
-/** The query of a request, parsed from its raw target. */
-export function queryOf(request: FastifyRequest): URLSearchParams {
-  const { target } = request.context;
-  const mark = target.indexOf("?");
-  return new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1));
-}
-
-/** One header of a request, or `undefined`. */
-export function headerOf(request: FastifyRequest, name: string): string | undefined {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value[0] : value;
+function watchClient(request: IncomingMessage, response: ServerResponse): AbortController {
+  const gone = new AbortController();
+  const leave = () => gone.abort(new Error("the client went away"));
+  const hasLeft = () => {
+    if (response.closed && !response.writableFinished) leave();
+    // A body that breaks off tells first, and its reader must find the signal aborted.
+    if (request.destroyed && !request.complete) leave();
+  };
+  response.once("close", hasLeft);
+  request.once("close", hasLeft);
+  // It may have left before anybody wanted to know.
+  hasLeft();
+  return gone;
 }

@@ -1,45 +1,32 @@
-import type { FastifyRequest } from "fastify";
 import { jsonAnswer } from "../../../../shared/http/respond.ts";
-import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
-import type { Tenant } from "../../../domains/tenant.ts";
 import type { Diagnosis, Finding } from "../../../matrix/diagnose_server.ts";
-import type { SigningIdentity } from "../../../matrix/signing_keys.ts";
-import type { Authenticate } from "../../authenticate.ts";
-import { writeAnswer } from "../../reply/write.ts";
-import type { Route } from "../../server.ts";
-
-/** What the federation test needs. */
-export interface FederationTestRouteParts {
-  readonly tenantOf: (request: FastifyRequest) => Tenant;
-  readonly authenticate: Authenticate;
-  readonly diagnoseServer: (
-    serverName: string,
-    signAs: SigningIdentity | undefined,
-    signal: AbortSignal,
-  ) => Promise<Diagnosis | undefined>;
-}
+import { invalid, serverNamePath } from "../../request/paths.ts";
+import { type Route, route } from "../../route.ts";
+import type { Rooms } from "../rooms.ts";
 
 /**
  * `GET /_matrix/media/unstable/admin/federation/test/{serverName}` (MMR, whose three fields come first): how another server is
  * found and what it answers, for administrators of the repository. A server that cannot be reached is an answer, not an error.
  */
-export function federationTestRoutes(parts: FederationTestRouteParts): Route[] {
-  return ["unstable", "unstable/io.t2bot.media"].map((version) => ({
-    action: "federation_test",
-    methods: ["GET"],
-    path: `/_matrix/media/${version}/admin/federation/test/:serverName`,
-    async handle(request, reply) {
-      const tenant = parts.tenantOf(request);
-      const { subject } = await parts.authenticate.user(request, tenant, "user");
-      if (!subject.isRepositoryAdmin) throw new MatrixError("M_FORBIDDEN", "Only for administrators of the repository");
-      const { signAs } = tenant.domain.federation;
-      const diagnosis = await parts.diagnoseServer(serverNameOf(request), signAs, request.context.signal);
-      if (!diagnosis) throw invalidName();
-      writeAnswer(reply, jsonAnswer(bodyOf(diagnosis)));
-    },
-  }));
+export function federationTestRoutes({ diagnoseServer }: Rooms): Route[] {
+  return [
+    route({
+      method: "GET",
+      path: ["unstable", "unstable/io.t2bot.media"].map(
+        (version) => `/_matrix/media/${version}/admin/federation/test/:serverName`,
+      ),
+      action: "federation_test",
+      access: "repository_admin",
+      limit: "requests",
+      params: serverNamePath,
+      async handle({ domain, params: serverName, request: { signal } }) {
+        const diagnosis = await diagnoseServer(serverName, domain.domain.federation.signAs, signal);
+        if (!diagnosis) throw invalid("server name");
+        return jsonAnswer(bodyOf(diagnosis));
+      },
+    }),
+  ];
 }
-
 function bodyOf({ server, steps, targets, keys, ourKey }: Diagnosis): Record<string, unknown> {
   const best = targets.find(({ version }) => version.ok) ?? targets[0];
   const { hostHeader, tlsName } = server;
@@ -64,16 +51,4 @@ function bodyOf({ server, steps, targets, keys, ourKey }: Diagnosis): Record<str
 function told<T>(finding: Finding<T>, tell: (value: T) => Record<string, unknown>): Record<string, unknown> {
   const { tookMs: took_ms } = finding;
   return finding.ok ? { ok: true, took_ms, ...tell(finding.value) } : { ok: false, took_ms, error: finding.reason };
-}
-
-function serverNameOf(request: FastifyRequest): string {
-  try {
-    return decodeURIComponent((request.params as { serverName: string }).serverName);
-  } catch {
-    throw invalidName();
-  }
-}
-
-function invalidName(): MatrixError {
-  return new MatrixError("M_INVALID_PARAM", "Cannot use this server name: it is not valid");
 }

@@ -1,17 +1,8 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
 import { contentDisposition } from "../../../../shared/http/disposition.ts";
 import { COMMON_HEADERS } from "../../../../shared/http/respond.ts";
 import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
-import type { Tenant } from "../../../domains/tenant.ts";
 import { drawIdenticon } from "../../../imaging/identicon.ts";
-import { writeBytes } from "../../reply/write.ts";
-import { queryOf } from "../../request/request_context.ts";
-import type { Route } from "../../server.ts";
-
-/** What the identicon route needs. */
-export interface IdenticonRouteParts {
-  readonly tenantOf: (request: FastifyRequest) => Tenant;
-}
+import { type PathOf, type Route, route } from "../../route.ts";
 
 const VERSIONS = ["r0", "v1", "v3", "unstable", "unstable/io.t2bot.media"];
 const SIDES = { usual: 96, min: 96, max: 512 };
@@ -24,35 +15,37 @@ const MAX_AGE_S = 604_800;
  * `identicon/`, slashes within it included, percent-decoded once and without the slash before it (as in MMR 1.2 and its
  * documentation; MMR 1.3 let that slash slip in). `width` and `height` are pixels; one alone sets both.
  */
-export function identiconRoutes(parts: IdenticonRouteParts): Route[] {
-  return VERSIONS.map((version) => ({
-    action: "identicon",
-    methods: ["GET"],
-    path: `/_matrix/media/${version}/identicon/*`,
-    handle: (request, reply) => answer(request, reply),
-  }));
-
-  async function answer(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    if (!parts.tenantOf(request).identicons) throw new MatrixError("M_NOT_FOUND", "Identicons are switched off");
-    const query = queryOf(request);
-    const width = sideOf(query, "width") ?? sideOf(query, "height") ?? SIDES.usual;
-    const height = sideOf(query, "height") ?? width;
-    const png = drawIdenticon(seedOf(request), { width, height });
-    const headers = {
-      ...COMMON_HEADERS,
-      "content-type": TYPE,
-      "content-disposition": contentDisposition(TYPE, "identicon.png"),
-      "cache-control": `public, max-age=${MAX_AGE_S}`,
-    };
-    writeBytes(reply, 200, headers, png);
-  }
+export function identiconRoutes(): Route[] {
+  return [
+    route({
+      method: "GET",
+      path: VERSIONS.map((version) => `/_matrix/media/${version}/identicon/*`),
+      action: "identicon",
+      access: "none",
+      limit: "requests",
+      params: ({ segments }: PathOf) => segments["*"] ?? "",
+      handle({ domain, params: seed, request: { query } }) {
+        if (!domain.identicons) throw new MatrixError("M_NOT_FOUND", "Identicons are switched off");
+        const width = sideOf(query, "width") ?? sideOf(query, "height") ?? SIDES.usual;
+        const height = sideOf(query, "height") ?? width;
+        return {
+          status: 200,
+          headers: {
+            ...COMMON_HEADERS,
+            "content-type": TYPE,
+            "content-disposition": contentDisposition(TYPE, "identicon.png"),
+            "cache-control": `public, max-age=${MAX_AGE_S}`,
+          },
+          bytes: drawIdenticon(decoded(seed), { width, height }),
+        };
+      },
+    }),
+  ];
 }
 
-/** The router is kept from decoding (see `server.ts`): the seed is decoded here, once. */
-function seedOf(request: FastifyRequest): string {
-  const { "*": rest = "" } = request.params as { "*"?: string };
+function decoded(seed: string): string {
   try {
-    return decodeURIComponent(rest);
+    return decodeURIComponent(seed);
   } catch (cause) {
     throw new MatrixError("M_INVALID_PARAM", "Malformed percent-encoding in the path", { cause });
   }

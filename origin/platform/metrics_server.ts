@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Metrics } from "../platform/metrics.ts";
+import type { Metrics } from "./metrics.ts";
 
 /** The page for Prometheus, on a port of its own, so that nobody reaches it by way of the public one. */
 export interface MetricsServer {
