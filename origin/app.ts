@@ -66,7 +66,7 @@ export async function buildApp(config: Config, overrides: Overrides = {}): Promi
 
 /** From the bottom up: each `app_*.ts` makes one part of the house. */
 async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork: () => Promise<void> }> {
-  const { config, closers, clock, steady, log, metrics, db, cache, dns, safeFetch } = base;
+  const { config, closers, clock, steady, log, metrics, db, cache, net } = base;
   const edge = openEdge(base);
   const live = await makeLive(base);
   const limits = makeLimits({
@@ -75,7 +75,13 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
   });
   const access = await makeAccess(base, edge, live, limits);
   const { backoffAt, notaries } = config.federation;
-  const federation = new Federation({ safeFetch, srv: dns.srv, clock: steady, random: Math.random, backoffAt });
+  const federation = new Federation({
+    safeFetch: net.fetch,
+    srv: net.srv,
+    clock: steady,
+    random: Math.random,
+    backoffAt,
+  });
   const serverKeys = new ServerKeys({
     ...{ federation, clock, steady, notaries, hints: cache.hints },
     drawGeneration: () => nextGeneration(db),

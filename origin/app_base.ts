@@ -8,9 +8,8 @@ import { openDatabase } from "./app_stores.ts";
 import type { Config } from "./config/schema.ts";
 import { type Imager, makeImager } from "./imaging/imager.ts";
 import { OwnQuestions } from "./matrix/own_questions.ts";
-import { makeAddressGuard } from "./net/address_guard.ts";
-import { type Dns, makeDns } from "./net/dns.ts";
-import { makeSafeFetch, type SafeFetch } from "./net/safe_fetch.ts";
+import { Net } from "./net/net.ts";
+import type { SafeFetch } from "./net/safe_fetch.ts";
 import { type Clock, type SteadyClock, steadyClock, systemClock } from "./platform/clock.ts";
 import { type MakeId, randomMediaId } from "./platform/ids.ts";
 import { type Log, makeLog } from "./platform/log.ts";
@@ -71,7 +70,7 @@ export interface Base {
   readonly findDatastore: FindDatastore;
   /** For temporary files, where a datastore's own folder cannot be written. */
   readonly scratchFolder: string;
-  readonly dns: Dns;
+  readonly net: Net;
   readonly safeFetch: SafeFetch;
   /** The way to the homeservers of the configuration: nothing else takes its connections. */
   readonly homeserverFetch: SafeFetch;
@@ -82,10 +81,8 @@ export interface Base {
 
 /** Datastores that cannot be asked do not keep us from starting. */
 const LOOK_MS = 3_000;
-const DNS_MS = 5_000;
 /** Enough for both lines of questions about tokens (`token_lines.ts`), and some for what is asked without a token. */
 const HOMESERVER_CONNECTIONS = 2 * QUESTIONS_AT_ONCE + 16;
-const USER_AGENT = "mxcdn";
 const THUMBNAIL_QUEUE = 500;
 const DECODER_BYTES = 1_200_000_000;
 
@@ -102,17 +99,12 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   closers.push(() => datastores.close());
   await datastores.look(LOOK_MS);
 
-  const dns = makeDns({ timeoutMs: DNS_MS });
-  const wayOut = {
-    allows: makeAddressGuard(config.federation),
-    addresses: (hostname: string) => dns.addresses(hostname),
-    userAgent: USER_AGENT,
-    ...(overrides.outboundCa === undefined ? {} : { ca: overrides.outboundCa }),
-  };
-  const safeFetch = makeSafeFetch(wayOut);
-  closers.push(() => safeFetch.close());
-  const homeserverFetch = makeSafeFetch({ ...wayOut, connectionsPerHost: HOMESERVER_CONNECTIONS });
-  closers.push(() => homeserverFetch.close());
+  const net = new Net({
+    networks: config.federation,
+    homeserverConnections: HOMESERVER_CONNECTIONS,
+    ca: overrides.outboundCa,
+  });
+  closers.push(() => net.close());
 
   const imager = makeImager({
     processes: decoders(config.thumbnails.numWorkers),
@@ -130,7 +122,9 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   return {
     ...{ config, overrides, closers, clock, steady, log, metrics, db, datastores },
     bus: new Bus({ db, log, metrics }),
-    ...{ dns, safeFetch, homeserverFetch, imager, cache },
+    ...{ net, imager, cache },
+    safeFetch: net.fetch,
+    homeserverFetch: net.homeserverFetch,
     ownQuestions: new OwnQuestions({ databaseId: await databaseId(db), clock: steady, log }),
     scratchFolder: overrides.scratchFolder ?? join(tmpdir(), "mxcdn-staging"),
     makeMediaId: overrides.makeMediaId ?? randomMediaId,

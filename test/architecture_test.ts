@@ -23,9 +23,9 @@ test("the house is built as planned: arrows, doors, no circles, no barrels, no s
 const SOUND: readonly (readonly [string, string])[] = [
   ["shared/matrix/mxc.ts", "export const a = 1;\n"],
   ["edge/app.ts", 'import { a } from "../shared/matrix/mxc.ts";\nimport { Router } from "itty-router";\n'],
-  ["origin/net/safe_fetch.ts", 'import "undici";\nexport const fetch = 1;\n'],
+  ["origin/net/net.ts", 'import "undici";\nexport const fetch = 1;\n'],
   ["origin/stores/db/tables/media.ts", 'import type { Pool } from "pg";\nexport const row = 1;\n'],
-  ["origin/matrix/keys.ts", 'import { fetch } from "../net/safe_fetch.ts";\n'],
+  ["origin/matrix/keys.ts", 'import { fetch } from "../net/net.ts";\n'],
   ["origin/app.ts", 'import { row } from "./stores/db/tables/media.ts";\nimport fastify from "fastify";\n'],
   ["origin/main.ts", 'import "./app.ts";\nconst where = process.env.REPO_CONFIG;\n'],
 ];
@@ -203,17 +203,17 @@ describe("a planted breach is seen:", () => {
 });
 
 describe("a room behind a door", () => {
-  const doors = { "origin/net": "origin/net/safe_fetch.ts" };
+  const doors = { "origin/net": "origin/net/net.ts" };
   const house = new Map([...SOUND, ["origin/net/dns.ts", "export const dns = 1;\nexport type Dns = 1;\n"] as const]);
   const breachesOf = (path: string, text: string) => findBreaches(new Map([...house, [path, text]]), doors);
 
   test("is entered by it, and its types are taken from where they stand", () => {
-    const text = 'import { fetch } from "../net/safe_fetch.ts";\nimport type { Dns } from "../net/dns.ts";\n';
+    const text = 'import { fetch } from "../net/net.ts";\nimport type { Dns } from "../net/dns.ts";\n';
     assert.deepEqual(breachesOf("origin/matrix/x.ts", `${text}import { type Dns as D } from "../net/dns.ts";\n`), []);
   });
 
   test("is not entered past it, from above or by a dynamic import", () => {
-    const says = "origin/net is entered by origin/net/safe_fetch.ts, not by origin/net/dns.ts";
+    const says = "origin/net is entered by origin/net/net.ts, not by origin/net/dns.ts";
     assert.deepEqual(breachesOf("origin/matrix/x.ts", 'import { dns } from "../net/dns.ts";\n'), [
       `origin/matrix/x.ts:1: ${says}`,
     ]);
@@ -223,6 +223,12 @@ describe("a room behind a door", () => {
     assert.deepEqual(breachesOf("origin/matrix/x.ts", 'import { type Dns, dns } from "../net/dns.ts";\n'), [
       `origin/matrix/x.ts:1: ${says}`,
     ]);
+  });
+
+  test("is caught outside: its errors are taken from where they stand", () => {
+    const errors = ["origin/net/fetch_error.ts", "export class FetchError {}\n"] as const;
+    const catches = ["origin/matrix/x.ts", 'import { FetchError } from "../net/fetch_error.ts";\n'] as const;
+    assert.deepEqual(findBreaches(new Map([...house, errors, catches]), doors), []);
   });
 
   test("is open within", () => {

@@ -1,6 +1,6 @@
-import { systemAddresses } from "../net/dns.ts";
 import { FetchError } from "../net/fetch_error.ts";
-import { makeSafeFetch, type SafeFetch } from "../net/safe_fetch.ts";
+import { Net } from "../net/net.ts";
+import type { SafeFetch } from "../net/safe_fetch.ts";
 import { LEADS_BACK, PROBE, QUESTION_HEADER } from "./own_questions.ts";
 
 /** Finds out whether an address is that of the homeserver that is meant, without a token: for whoever writes a configuration. */
@@ -36,11 +36,11 @@ const NO_TOKEN = "mxcdn_config_check_probe";
 
 /** Asks all of them at the same time. The findings come in their order; whatever is answered is one. */
 export async function probeHomeservers(claims: readonly Claim[]): Promise<Finding[]> {
-  const safeFetch = makeSafeFetch({ allows: () => true, addresses: systemAddresses, userAgent: "mxcdn" });
+  const net = new Net({ networks: { allowedNetworks: [], disallowedNetworks: [] }, homeserverConnections: 4 });
   try {
-    return await Promise.all(claims.map((claim) => probe(claim, safeFetch)));
+    return await Promise.all(claims.map((claim) => probe(claim, net.homeserverFetch)));
   } finally {
-    await safeFetch.close();
+    await net.close();
   }
 }
 

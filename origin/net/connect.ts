@@ -8,23 +8,23 @@ import { WireMeter } from "./wire_meter.ts";
 /** Where a connection goes. */
 export interface Dial {
   /** Name or address to connect to. */
-  host: string;
-  port: number;
+  readonly host: string;
+  readonly port: number;
   /** Name or address that the certificate must be valid for, and that is asked for (SNI) if it is a name; absent: no TLS. */
-  tlsName?: string;
+  readonly tlsName?: string;
 }
 
 /** How connections are made. */
 export interface ConnectRules {
   /** The addresses of a name; empty if there are none. */
-  addresses: (hostname: string) => Promise<string[]>;
-  allows: AddressGuard;
+  readonly addresses: (hostname: string) => Promise<string[]>;
+  readonly allows: AddressGuard;
   /** For all of it: name, address, handshake. Milliseconds. */
-  timeoutMs: number;
+  readonly timeoutMs: number;
   /** Certificates to trust instead of the built-in ones (PEM). */
-  ca?: string;
+  readonly ca?: string;
   /** Accept any certificate. */
-  unsafeCertificates?: boolean;
+  readonly unsafeCertificates?: boolean;
 }
 
 /** A connection that stands. */

@@ -6,32 +6,32 @@ import { FetchError } from "./fetch_error.ts";
 /** Bounds of what may be open at once, and for how long an unused connection stays. */
 export interface PoolLimits {
   /** Connections to one host; further requests wait. */
-  connectionsPerHost: number;
+  readonly connectionsPerHost: number;
   /** Hosts that connections are kept for; with all of them in use, requests to others fail as `busy`. */
-  maxHosts: number;
+  readonly maxHosts: number;
   /** Milliseconds. */
-  idleMs: number;
+  readonly idleMs: number;
 }
 
 /** Somewhere to send requests to. */
 export interface Place {
   /** Tells apart everything that a connection depends on. */
-  key: string;
-  origin: string;
-  dial: Dial;
-  rules: ConnectRules;
+  readonly key: string;
+  readonly origin: string;
+  readonly dial: Dial;
+  readonly rules: ConnectRules;
 }
 
 /** The right to send one request. */
 export interface Lease {
   /** Takes the request, with its `Exchange` as `opaque`. */
-  dispatcher: Dispatcher;
+  readonly dispatcher: Dispatcher;
   /** To be called exactly once, when the answer's body is over. */
-  release: () => void;
+  readonly release: () => void;
 }
 
 interface Entry {
-  pool: Pool;
+  readonly pool: Pool;
   users: number;
   idle: NodeJS.Timeout | undefined;
 }

@@ -1,14 +1,14 @@
 import { lookup, Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { FetchError, isShortage, toFetchError } from "./fetch_error.ts";
-import { findInHosts } from "./hosts_file.ts";
 
 /** One SRV record (RFC 2782). */
 export interface SrvRecord {
-  name: string;
-  port: number;
-  priority: number;
-  weight: number;
+  readonly name: string;
+  readonly port: number;
+  readonly priority: number;
+  readonly weight: number;
 }
 
 /** The two questions that we ask the DNS. No such name, or none of that kind, is an empty list; no answer is a {@link FetchError}. */
@@ -83,4 +83,15 @@ function alternate(first: readonly string[], second: readonly string[]): string[
 function emptyUnlessShort(error: unknown): string {
   if (isShortage(error)) throw toFetchError(error);
   return "";
+}
+
+/** The addresses that a hosts file (hosts(5)) gives a name, in its order; names are compared without case. */
+export function findInHosts(text: string, hostname: string): string[] {
+  const wanted = hostname.toLowerCase().replace(/\.$/, "");
+  const found: string[] = [];
+  for (const line of text.split("\n")) {
+    const [address = "", ...names] = line.replace(/#.*/, "").trim().split(/\s+/);
+    if (isIP(address) !== 0 && names.some((name) => name.toLowerCase() === wanted)) found.push(address);
+  }
+  return found;
 }

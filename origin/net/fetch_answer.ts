@@ -1,22 +1,22 @@
 import { isUtf8 } from "node:buffer";
+import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
-import { countedBody, readJson, readText } from "./fetch_body.ts";
-import { FetchError } from "./fetch_error.ts";
-import { type Hop, redirectTarget } from "./hop.ts";
+import { FetchError, toFetchError } from "./fetch_error.ts";
+import { type Hop, redirectTarget } from "./redirects.ts";
 
 /** An answer as undici gives it, whose headers are here. */
 export type Answer = Dispatcher.ResponseData<unknown>;
 
 /** An answer. Read or cancel its body; if neither happens, `timeoutMs` ends it. */
 export interface SafeResponse {
-  status: number;
+  readonly status: number;
   /** The URL that answered, after redirects. */
-  url: string;
-  headers: { get(name: string): string | null };
+  readonly url: string;
+  readonly headers: { get(name: string): string | null };
   /** Where it redirects to, if the caller is to decide on that. */
-  redirectsTo: URL | undefined;
+  readonly redirectsTo: URL | undefined;
   /** At most `maxBytes`; errors with a {@link FetchError} if it is longer, late or cut short. */
-  body: ReadableStream<Uint8Array>;
+  readonly body: ReadableStream<Uint8Array>;
   text(): Promise<string>;
   /** Throws a `broken` {@link FetchError} if it is no JSON. */
   json(): Promise<unknown>;
@@ -50,6 +50,60 @@ function requirePlain(answer: Answer, method: string, maxBytes: number): void {
     throw new FetchError("too_large", `The answer has ${announced} bytes, ${maxBytes} are allowed`);
 }
 
+/**
+ * The bytes of an answer as a web stream: counted, never read ahead of its reader. Errors with a {@link FetchError}, as
+ * `too_large` at the first byte over `maxBytes`. `onOver` is called once, however it ends; cancelling ends the transfer.
+ */
+function countedBody(source: Readable, maxBytes: number, onOver: () => void): ReadableStream<Uint8Array> {
+  const chunks: AsyncIterator<Uint8Array> = source[Symbol.asyncIterator]();
+  let seen = 0;
+  // Also where nobody reads and the time runs out: the error waits for a reader, the connection does not.
+  source.on("error", () => {}).once("close", onOver);
+  const stop = () => {
+    source.destroy();
+    onOver();
+  };
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await chunks.next();
+          if (done) {
+            onOver();
+            return controller.close();
+          }
+          seen += value.byteLength;
+          if (seen > maxBytes) throw new FetchError("too_large", `The answer has more than ${maxBytes} bytes`);
+          controller.enqueue(value);
+        } catch (error) {
+          stop();
+          controller.error(toFetchError(error));
+        }
+      },
+      cancel: stop,
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** All of a counted body as text (UTF-8, faults replaced). */
+async function readText(body: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of body) text += decoder.decode(chunk, { stream: true });
+  return text + decoder.decode();
+}
+
+/** All of a counted body as JSON; throws `broken` if it is none. */
+async function readJson(body: ReadableStream<Uint8Array>): Promise<unknown> {
+  const text = await readText(body);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new FetchError("broken", "The answer is not JSON", error);
+  }
+}
+
 /** Ends the transfer of an answer that nobody reads. */
 export function discard(answer: Answer, release: () => void): void {
   answer.body.on("error", () => {}).destroy();
@@ -64,13 +118,4 @@ export function headerOf(answer: Answer, name: string): string | undefined {
   // Headers arrive one character a byte; file names in them are UTF-8 all the same.
   const bytes = Buffer.from(value, "latin1");
   return isUtf8(bytes) ? bytes.toString() : value;
-}
-
-/** `work`, but only the first time. */
-export function once(work: () => unknown): () => void {
-  let called = false;
-  return () => {
-    if (!called) work();
-    called = true;
-  };
 }

@@ -1,55 +1,54 @@
 import type { AddressGuard } from "./address_guard.ts";
 import type { ConnectRules, Dial } from "./connect.ts";
 import { ConnectionPools, type PoolLimits } from "./connection_pools.ts";
-import { Deadline } from "./deadline.ts";
 import { systemAddresses } from "./dns.ts";
-import { discard, headerOf, once, respond, type SafeResponse } from "./fetch_answer.ts";
+import { discard, headerOf, respond, type SafeResponse } from "./fetch_answer.ts";
 import { FetchError, toFetchError } from "./fetch_error.ts";
-import { type Hop, nextHop, type Reach, requireUrl, type Via } from "./hop.ts";
+import { type Hop, nextHop, type Reach, requireUrl, type Via } from "./redirects.ts";
 import { type Sending, type Sent, sendHop } from "./send_hop.ts";
 
 /** One outbound request. All times in milliseconds. */
 export interface FetchOptions {
-  method?: string;
-  headers?: Readonly<Record<string, string>>;
-  body?: string;
-  reach: Reach;
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly reach: Reach;
   /** For everything: connection, redirects, headers, and the body to its last byte. */
-  timeoutMs: number;
+  readonly timeoutMs: number;
   /** Until the headers of each answer have arrived; default: 30 s, within `timeoutMs`. */
-  headersTimeoutMs?: number;
+  readonly headersTimeoutMs?: number;
   /** Between two pieces of the body; default: 30 s. */
-  idleTimeoutMs?: number;
+  readonly idleTimeoutMs?: number;
   /** Bytes of body, counted as they arrive. */
-  maxBytes: number;
+  readonly maxBytes: number;
   /** Redirects to follow. Default 0: the redirecting answer is the answer. One too many is an error. */
-  redirects?: number;
+  readonly redirects?: number;
   /** Refuse http URLs, also as the target of a redirect. */
-  httpsOnly?: boolean;
-  signal?: AbortSignal;
-  via?: Via;
+  readonly httpsOnly?: boolean;
+  readonly signal?: AbortSignal;
+  readonly via?: Via;
 }
 
 /** Every outbound request of the origin goes through one of these. Fails with a {@link FetchError}; every HTTP status is an answer. */
 export type SafeFetch = (url: string | URL, options: FetchOptions) => Promise<SafeResponse>;
 
-/** What `makeSafeFetch` needs; everything with a default may be left out. */
+/** The bounds of a {@link SafeFetch}; everything with a default may be left out. */
 export interface SafeFetchParts extends Partial<PoolLimits> {
   /** Decides which addresses `reach: "public"` may dial. */
-  allows: AddressGuard;
+  readonly allows: AddressGuard;
   /** The addresses of names that others choose. */
-  addresses: (hostname: string) => Promise<string[]>;
+  readonly addresses: (hostname: string) => Promise<string[]>;
   /** The addresses of names from the configuration; default: by the machine's own rules. */
-  operatorAddresses?: (hostname: string) => Promise<string[]>;
-  userAgent: string;
+  readonly operatorAddresses?: (hostname: string) => Promise<string[]>;
+  readonly userAgent: string;
   /** Default 10 000. */
-  connectTimeoutMs?: number;
+  readonly connectTimeoutMs?: number;
   /** Requests under way at once, default 1024; more fail as `busy`. */
-  maxRequests?: number;
+  readonly maxRequests?: number;
   /** Certificates to trust instead of the built-in ones (PEM). */
-  ca?: string;
+  readonly ca?: string;
   /** Accept any certificate (`urlPreviews.previewUnsafeCertificates`); the guard stays in force. */
-  unsafeCertificates?: boolean;
+  readonly unsafeCertificates?: boolean;
 }
 
 const DEFAULT_WAIT_MS = 30_000;
@@ -121,6 +120,45 @@ export function makeSafeFetch(parts: SafeFetchParts): SafeFetch & { close(): Pro
   }
 
   return Object.assign(safeFetch, { close: () => pools.close() });
+}
+
+/** One signal for a whole request: aborts when the time is over or when the caller's signal does, always with a {@link FetchError}. */
+class Deadline {
+  readonly #controller = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  readonly #caller: AbortSignal | undefined;
+
+  constructor(timeoutMs: number, caller: AbortSignal | undefined) {
+    this.#caller = caller;
+    this.#timer = setTimeout(() => {
+      this.#controller.abort(new FetchError("timeout", `No complete answer within ${timeoutMs} ms`));
+    }, timeoutMs);
+    caller?.addEventListener("abort", this.#onCaller, { once: true });
+    if (caller?.aborted) this.#onCaller();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The request is over: nothing aborts any more, and nothing is kept. */
+  done(): void {
+    clearTimeout(this.#timer);
+    this.#caller?.removeEventListener("abort", this.#onCaller);
+  }
+
+  readonly #onCaller = () => {
+    this.#controller.abort(new FetchError("aborted", "The caller gave up", this.#caller?.reason));
+  };
+}
+
+/** `work`, but only the first time. */
+function once(work: () => unknown): () => void {
+  let called = false;
+  return () => {
+    if (!called) work();
+    called = true;
+  };
 }
 
 function connectRules(parts: SafeFetchParts): Record<Reach, ConnectRules> {

@@ -4,23 +4,23 @@ import type { ConnectionPools, Lease, Place } from "./connection_pools.ts";
 import { Exchange } from "./exchange.ts";
 import { type Answer, discard } from "./fetch_answer.ts";
 import { isClosed, toUnansweredError } from "./fetch_error.ts";
-import type { Hop } from "./hop.ts";
+import type { Hop } from "./redirects.ts";
 
 /** How one request is sent. Times in milliseconds. */
 export interface Sending {
-  place: Place;
-  signal: AbortSignal;
-  headersTimeoutMs: number;
-  idleTimeoutMs: number;
+  readonly place: Place;
+  readonly signal: AbortSignal;
+  readonly headersTimeoutMs: number;
+  readonly idleTimeoutMs: number;
   /** Of the answer's body. */
-  maxBytes: number;
+  readonly maxBytes: number;
 }
 
 /** An answer whose headers are here. */
 export interface Sent {
-  answer: Answer;
+  readonly answer: Answer;
   /** To be called exactly once, when the body is over. */
-  release: () => void;
+  readonly release: () => void;
 }
 
 /**

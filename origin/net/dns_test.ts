@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findInHosts } from "./hosts_file.ts";
+import { findInHosts } from "./dns.ts";
 
 const HOSTS = `
 # 9.9.9.9 commented.example

@@ -1,28 +1,30 @@
 import { FetchError } from "./fetch_error.ts";
 
+/** One request of a chain of redirects, and what may go on to the next. */
+
 /** `operator`: the URL stands in the configuration and may be private. `public`: somebody else chose it, the guard decides. */
 export type Reach = "operator" | "public";
 
 /** Where to connect, and whom to ask there, when the URL's own host is not the whole answer (Matrix server discovery). */
 export interface Via {
   /** Name or address to connect to. */
-  host: string;
-  port: number;
+  readonly host: string;
+  readonly port: number;
   /** The `Host` header, with a port only if the name in use has one. */
-  hostHeader: string;
+  readonly hostHeader: string;
   /** Name or address that the certificate must be valid for. */
-  tlsName: string;
+  readonly tlsName: string;
 }
 
-/** One request of a chain of redirects. */
+/** A request that is to be sent. */
 export interface Hop {
-  url: URL;
-  method: string;
+  readonly url: URL;
+  readonly method: string;
   /** Lower-case names. */
-  headers: Readonly<Record<string, string>>;
-  body: string | undefined;
-  reach: Reach;
-  via: Via | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | undefined;
+  readonly reach: Reach;
+  readonly via: Via | undefined;
 }
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
