@@ -1,4 +1,3 @@
-import { formatsOf } from "../shared/matrix/image_types.ts";
 import type { ApplicationService } from "./access/tokens/application_service.ts";
 import { fingerprintTerms } from "./access/tokens/terms.ts";
 import type { OpenDatastores } from "./app_datastores.ts";
@@ -10,6 +9,7 @@ import type { OwnQuestions } from "./matrix/own_questions.ts";
 import type { SigningIdentity } from "./matrix/signing_keys.ts";
 import type { SafeFetch } from "./net/safe_fetch.ts";
 import type { Clock, SteadyClock } from "./platform/clock.ts";
+import { formatsOf } from "./platform/image_types.ts";
 import type { Datastore } from "./stores/objects/datastore.ts";
 import { makePickDatastore } from "./stores/objects/pick.ts";
 

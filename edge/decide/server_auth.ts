@@ -1,5 +1,5 @@
-import { readServerCredentials, verifySignatures } from "../../shared/matrix/server_credentials.ts";
-import { importPublicKey, type SigningKey } from "../../shared/matrix/sign_json.ts";
+import { importPublicKey, type SigningKey } from "../../shared/matrix/signing.ts";
+import { readServerCredentials, verifySignatures } from "../../shared/matrix/x_matrix.ts";
 import { domainKey, signingKeyKey } from "../../shared/tiers/object_key.ts";
 import type { DomainDocument, ServerKeyDocument } from "../../shared/tiers/server_key_document.ts";
 import type { ServingPolicy } from "../../shared/tiers/serving_policy.ts";

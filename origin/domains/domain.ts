@@ -1,7 +1,7 @@
-import type { ImageFormat } from "../../shared/matrix/image_types.ts";
 import type { ServingPolicy } from "../../shared/tiers/serving_policy.ts";
 import type { QuotaRules } from "../access/limits/quota.ts";
 import type { SigningIdentity } from "../matrix/signing_keys.ts";
+import type { ImageFormat } from "../platform/image_types.ts";
 import type { Datastore } from "../stores/objects/datastore.ts";
 
 /** What a datastore may be asked to hold (MMR's `forKinds`). */

@@ -1,5 +1,5 @@
-import { readServerCredentials, unauthorized, verifySignatures } from "../../shared/matrix/server_credentials.ts";
-import { importPublicKey } from "../../shared/matrix/sign_json.ts";
+import { importPublicKey } from "../../shared/matrix/signing.ts";
+import { readServerCredentials, unauthorized, verifySignatures } from "../../shared/matrix/x_matrix.ts";
 import { networkOf } from "../access/limits/subject.ts";
 import type { Tenant } from "../domains/tenant.ts";
 import type { ServerKey, ServerKeys } from "../matrix/keys/server_keys.ts";

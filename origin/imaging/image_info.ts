@@ -1,4 +1,4 @@
-import type { ImageFormat } from "../../shared/matrix/image_types.ts";
+import type { ImageFormat } from "../platform/image_types.ts";
 
 /** What the header of a picture says. Nothing has been decoded to learn it, so the body may still be broken. */
 export interface ImageInfo {

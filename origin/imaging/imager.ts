@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
-import type { ImageFormat } from "../../shared/matrix/image_types.ts";
 import type { SteadyClock } from "../platform/clock.ts";
 import { type Claim, FairQueue, type Ticket } from "../platform/fair_queue.ts";
+import type { ImageFormat } from "../platform/image_types.ts";
 import type { Log } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { WorkQueue } from "../platform/work_queue.ts";

@@ -1,4 +1,4 @@
-import type { ImageFormat } from "../../shared/matrix/image_types.ts";
+import type { ImageFormat } from "../platform/image_types.ts";
 
 /** A picture to be drawn, with every decision taken: what a decoder process is told. */
 export interface Picture {

@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import type { ImageFormat } from "../../shared/matrix/image_types.ts";
+import type { ImageFormat } from "../platform/image_types.ts";
 
 /** Bytes of a file's beginning that decide what it is. So many for an SVG, which may have a licence before it. */
 const HEAD_BYTES = 64 * 1024;

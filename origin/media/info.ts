@@ -1,10 +1,10 @@
 import { LRUCache } from "lru-cache";
 import { essence } from "../../shared/http/content_type.ts";
-import type { ImageFormat } from "../../shared/matrix/image_types.ts";
 import type { Mxc } from "../../shared/matrix/mxc.ts";
 import type { Counted } from "../access/limits/subject.ts";
 import type { Domain } from "../domains/domain.ts";
 import type { Claim, Ticket } from "../platform/fair_queue.ts";
+import type { ImageFormat } from "../platform/image_types.ts";
 import { raceAbort } from "../platform/time.ts";
 import type { Queryable } from "../stores/db/database.ts";
 import type { Media } from "../stores/db/tables/media.ts";

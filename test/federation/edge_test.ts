@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
-import { importSeed } from "../../shared/matrix/sign_json.ts";
-import { signRequest } from "../../shared/matrix/x_matrix.ts";
+import { importSeed, signRequest } from "../../origin/matrix/signing.ts";
 import type { LiveDescriptor } from "../../shared/tiers/descriptor.ts";
 import { domainKey, signingKeyKey } from "../../shared/tiers/object_key.ts";
 import { openStage, SERVER, type Stage } from "../edge/stage.ts";

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { before, test } from "node:test";
-import { importSeed, signJson } from "../../shared/matrix/sign_json.ts";
-import { signRequest } from "../../shared/matrix/x_matrix.ts";
+import { importSeed, signJson, signRequest } from "../../origin/matrix/signing.ts";
 import { startStack, type TestStack } from "../support/app.ts";
 import { passing } from "../support/clocks.ts";
 import { ask, upload } from "../support/http.ts";

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { IMAGE_TYPES } from "../../../shared/matrix/image_types.ts";
+import { IMAGE_TYPES } from "../../platform/image_types.ts";
 import { bytes, count, decimal, flag, texts } from "../fields.ts";
 
 const MAX_SIDE = 16_384;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { IMAGE_TYPES, type ImageFormat } from "../../../shared/matrix/image_types.ts";
+import { IMAGE_TYPES, type ImageFormat } from "../../platform/image_types.ts";
 import type { Picture } from "../picture.ts";
 
 /** What a decoder process is asked. One question at a time. */

@@ -1,4 +1,4 @@
-import type { ImageFormat } from "../../../shared/matrix/image_types.ts";
+import type { ImageFormat } from "../../platform/image_types.ts";
 import type { ImageInfo } from "../image_info.ts";
 import type { Picture } from "../picture.ts";
 

@@ -1,5 +1,5 @@
 import sharp, { type Metadata, type SharpInput, type SharpOptions } from "sharp";
-import type { ImageFormat } from "../../../shared/matrix/image_types.ts";
+import type { ImageFormat } from "../../platform/image_types.ts";
 import type { ImageInfo } from "../image_info.ts";
 import type { Source } from "./source.ts";
 

@@ -1,11 +1,11 @@
-import type { ImageFormat } from "../../../shared/matrix/image_types.ts";
+import type { ImageFormat } from "../../platform/image_types.ts";
 import { gifSource } from "./gif.ts";
 import { pngSource } from "./png.ts";
 import { makeRasterSource } from "./raster.ts";
 import type { Source } from "./source.ts";
 import { svgSource } from "./svg.ts";
 
-/** Who reads which format. A new one is named in `shared/matrix/image_types.ts`, known by `sniff.ts`, weighed by `estimate_memory.ts`, and read by a file in this folder. */
+/** Who reads which format. A new one is named in `origin/platform/image_types.ts`, known by `sniff.ts`, weighed by `estimate_memory.ts`, and read by a file in this folder. */
 export const SOURCES: Readonly<Record<ImageFormat, Source>> = {
   jpeg: makeRasterSource("jpeg"),
   png: pngSource,

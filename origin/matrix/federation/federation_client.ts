@@ -1,11 +1,11 @@
 import { parseServerName } from "../../../shared/matrix/server_name.ts";
-import { signRequest } from "../../../shared/matrix/x_matrix.ts";
 import type { SafeResponse } from "../../net/fetch_answer.ts";
 import { FetchError, type FetchFailure } from "../../net/fetch_error.ts";
 import type { FetchOptions, SafeFetch } from "../../net/safe_fetch.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
 import { timeout } from "../../platform/time.ts";
 import { judgeAnswer, judgePeer } from "../peer_failure.ts";
+import { signRequest } from "../signing.ts";
 import type { SigningIdentity } from "../signing_keys.ts";
 import type { HostCircuits } from "./host_circuits.ts";
 import type { ResolvedServer, ServerResolver } from "./resolve.ts";

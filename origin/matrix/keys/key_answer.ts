@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { importPublicKey, isSigningKeyId, verifyJson } from "../../../shared/matrix/sign_json.ts";
+import { importPublicKey, isSigningKeyId, verifyJson } from "../../../shared/matrix/signing.ts";
 
 /** The keys by which a server signs requests now. */
 export interface KeySet {

@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { Failure } from "../../../shared/matrix/failure.ts";
 import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
-import { unauthorized } from "../../../shared/matrix/server_credentials.ts";
+import { unauthorized } from "../../../shared/matrix/x_matrix.ts";
 import { FetchError } from "../../net/fetch_error.ts";
 import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { Ticket } from "../../platform/fair_queue.ts";

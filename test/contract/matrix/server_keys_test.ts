@@ -6,9 +6,9 @@ import {
   type ServerKeysParts,
   type WithdrawnKeys,
 } from "../../../origin/matrix/keys/server_keys.ts";
+import { importSeed, signJson } from "../../../origin/matrix/signing.ts";
 import { toMatrixError } from "../../../shared/http/failure_answer.ts";
 import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
-import { importSeed, signJson } from "../../../shared/matrix/sign_json.ts";
 import { type FederationPeer, startPeer } from "../../support/federation_peer.ts";
 
 const HOUR = 3_600_000;

@@ -3,9 +3,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { importSeed, signRequest } from "../../../origin/matrix/signing.ts";
 import { loadSigningIdentity, SigningKeyFileError, writeSigningKeys } from "../../../origin/matrix/signing_keys.ts";
-import { importPublicKey, importSeed, type SigningKey } from "../../../shared/matrix/sign_json.ts";
-import { parseXMatrix, signRequest, verifyRequest } from "../../../shared/matrix/x_matrix.ts";
+import { importPublicKey, type SigningKey } from "../../../shared/matrix/signing.ts";
+import { parseXMatrix, verifyRequest } from "../../../shared/matrix/x_matrix.ts";
 
 let folder: string;
 before(async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ImagerOptions, makeImager, type Rendered } from "../../../../origin/imaging/imager.ts";
 import type { Wish } from "../../../../origin/imaging/plan_picture.ts";
-import { IMAGE_TYPES, type ImageFormat } from "../../../../shared/matrix/image_types.ts";
+import { IMAGE_TYPES, type ImageFormat } from "../../../../origin/platform/image_types.ts";
 import type { ThumbnailSpec } from "../../../../shared/matrix/thumbnail_size.ts";
 
 const OPTIONS = {

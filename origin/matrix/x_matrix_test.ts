@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { canonicalJson } from "../../shared/matrix/canonical_json.ts";
+import { decodeBase64, importPublicKey, type SigningKey } from "../../shared/matrix/signing.ts";
+import { type FederationRequest, parseXMatrix, requestObject, verifyRequest } from "../../shared/matrix/x_matrix.ts";
 import { cpuMsOf } from "../../test/support/cpu_time.ts";
-import { decodeBase64 } from "./base64.ts";
-import { canonicalJson } from "./canonical_json.ts";
-import { importPublicKey, importSeed, type SigningKey } from "./sign_json.ts";
-import { type FederationRequest, parseXMatrix, requestObject, signRequest, verifyRequest } from "./x_matrix.ts";
+import { importSeed, signRequest } from "./signing.ts";
 
 const vectors = JSON.parse(readFileSync(new URL("../../test/vectors/matrix_spec.json", import.meta.url), "utf8"));
 const { seed, public_key, key_id: keyId } = vectors.signing;

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { decodeBase64 } from "./base64.ts";
-import { readServerCredentials, verifySignatures } from "./server_credentials.ts";
-import { importPublicKey, importSeed } from "./sign_json.ts";
-import { formatXMatrix, parseXMatrix, signRequest } from "./x_matrix.ts";
+import { decodeBase64, importPublicKey } from "../../shared/matrix/signing.ts";
+import { parseXMatrix, readServerCredentials, verifySignatures } from "../../shared/matrix/x_matrix.ts";
+import { formatXMatrix, importSeed, signRequest } from "./signing.ts";
 
 const vectors = JSON.parse(readFileSync(new URL("../../test/vectors/matrix_spec.json", import.meta.url), "utf8"));
 const { seed, public_key } = vectors.signing;

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { decodeBase64 } from "./base64.ts";
-import { importPublicKey, importSeed, isSigningKeyId, type SigningKey, signJson, verifyJson } from "./sign_json.ts";
+import {
+  decodeBase64,
+  importPublicKey,
+  isSigningKeyId,
+  type SigningKey,
+  verifyJson,
+} from "../../shared/matrix/signing.ts";
+import { importSeed, signJson } from "./signing.ts";
 
 const vectors = JSON.parse(readFileSync(new URL("../../test/vectors/matrix_spec.json", import.meta.url), "utf8"));
 const { seed, public_key, server_name: entity, key_id: keyId, objects } = vectors.signing;
