@@ -22,6 +22,7 @@ import { UnexpectedErrors } from "./commands/unexpected_errors.ts";
 import { programVersion } from "./commands/version.ts";
 import type { Config } from "./config/schema.ts";
 import { steadyClock } from "./platform/clock.ts";
+import { type MetricsServer, startMetricsServer } from "./platform/metrics_server.ts";
 
 const SELF = fileURLToPath(import.meta.url);
 
@@ -61,9 +62,11 @@ async function buildOrigin(config: Config, isWorker: boolean) {
   return await buildApp(config, { isWorker });
 }
 
-async function serveMetrics(config: Config) {
-  const { serveMetricsOfWorkers } = await import("./app_workers.ts");
-  return await serveMetricsOfWorkers(config);
+/** The process above the workers serves the metrics of all, where they are wanted. */
+async function serveMetrics({ metrics }: Config): Promise<MetricsServer | undefined> {
+  if (!metrics.enabled) return undefined;
+  const { pageOfWorkers } = await import("./platform/metrics_of_workers.ts");
+  return await startMetricsServer(pageOfWorkers(), metrics);
 }
 
 if (import.meta.main) await main(process.argv.slice(2));

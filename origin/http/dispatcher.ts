@@ -207,5 +207,5 @@ async function read(route: Route, call: OpenCall, { params }: FastifyRequest): P
   const { request } = call;
   if (route.params) call.params = route.params({ target: request.target, segments: params as PathOf["segments"] });
   if (route.query) call.query = route.query(request.query);
-  if (route.body) call.body = await route.body(request);
+  if (route.body) call.body = await route.body.read(request);
 }

@@ -7,6 +7,7 @@ import type { Subject } from "../access/subject.ts";
 import type { Tenant } from "../domains/tenant.ts";
 import type { Arriving, Served } from "../media/download/servable.ts";
 import type { AuthenticatedServer } from "./authenticate_server.ts";
+import type { BodyReader } from "./request/request_body.ts";
 import type { RequestContext } from "./request/request_context.ts";
 
 /**
@@ -26,8 +27,8 @@ export interface Route<A extends Access = Access, P = unknown, Q = unknown, B = 
   readonly params?: (path: PathOf) => P;
   readonly query?: (query: URLSearchParams) => Q;
   /** Without one, the body is not read. */
-  readonly body?: (request: RequestContext) => B | Promise<B>;
-  handle(call: Call<A, P, Q, B>): Promise<Reply> | Reply;
+  readonly body?: BodyReader<B>;
+  handle(call: Call<A, P, Q, Awaited<B>>): Promise<Reply> | Reply;
 }
 
 export type Method = (typeof ENDPOINT_METHODS)[number];

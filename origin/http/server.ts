@@ -67,11 +67,10 @@ export class Server {
   readonly #current = new AsyncLocalStorage<FastifyRequest>();
   #isClosing = false;
 
-  constructor(parts: ServerParts) {
+  constructor(parts: ServerParts, routes: readonly Route[] = listRoutes(parts.rooms)) {
     this.#parts = parts;
     this.#fastify = this.#makeFastify();
     const dispatcher = new Dispatcher(parts);
-    const routes = listRoutes(parts.rooms);
     for (const route of routes) this.#register(route, dispatcher);
     for (const path of new Set(routes.flatMap((route) => route.path))) this.#refuseOtherMethods(path);
     this.#fastify.setNotFoundHandler(() => {

@@ -53,26 +53,37 @@ export function declaredBytesOf(request: IncomingMessage, fromEdge: boolean): nu
   return Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
 }
 
+/** How a route reads its body. `read` may return a promise. */
+export interface BodyReader<B> {
+  readonly read: (request: BodyCarrier) => B;
+}
+
 /**
- * A route's body: a JSON object of this form; an absent or empty body is an empty object.
+ * A JSON object of this form; an absent or empty body is an empty object.
  *
  * Errors: 400 `M_NOT_JSON` for what is not JSON in UTF-8; 400 `M_BAD_JSON` for what is no object, or of another form; 413
  * `M_TOO_LARGE`; 408.
  */
-export function jsonBody<B>(schema: z.ZodType<B>): (request: BodyCarrier) => Promise<B> {
-  return async (request) => {
-    const value = parseJson(await readBytes(request.body(), MAX_JSON_BYTES, tooLarge));
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw badJson("must be a JSON object");
-    const parsed = schema.safeParse(value);
-    if (parsed.success) return parsed.data;
-    throw badJson(`is not as it must be: ${z.prettifyError(parsed.error)}`);
+export function jsonBody<T>(schema: z.ZodType<T>): BodyReader<Promise<T>> {
+  return {
+    async read(request) {
+      const value = parseJson(await readBytes(request.body(), MAX_JSON_BYTES, tooLarge));
+      if (typeof value !== "object" || value === null || Array.isArray(value)) throw badJson("must be a JSON object");
+      const parsed = schema.safeParse(value);
+      if (parsed.success) return parsed.data;
+      throw badJson(`is not as it must be: ${z.prettifyError(parsed.error)}`);
+    },
   };
 }
 
-/** A route's body: bytes that are taken in as they come, with what the sender says of them. */
-export function byteBody(request: BodyCarrier): ByteBody {
-  return { bytes: request.body(), declaredBytes: request.declaredBytes, contentType: request.contentType };
-}
+/** Bytes that are taken in as they come, with what the sender says of them. */
+export const byteBody: BodyReader<ByteBody> = {
+  read: (request) => ({
+    bytes: request.body(),
+    declaredBytes: request.declaredBytes,
+    contentType: request.contentType,
+  }),
+};
 
 /** See {@link byteBody}. */
 export interface ByteBody {
