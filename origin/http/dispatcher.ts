@@ -70,7 +70,7 @@ export class Dispatcher {
       metrics.requestAnswered(action, method, status, ms);
       context.log.info({ action, method, status, receivedBytes, sentBytes, ms }, how);
     };
-    // Whoever left while it was found out who he is has no answer that could end.
+    // The client may have left while its context was read.
     if (raw.closed) tell();
     else raw.once("close", tell);
   }
@@ -117,7 +117,7 @@ export class Dispatcher {
     return { requester };
   }
 
-  /** A token that is refused is no error here; it was counted as a failure, if it is one. */
+  /** A refused token is not an error here. It has been counted as a failure. */
   async #admitBearer(limit: Limited, call: OpenCall): Promise<Requesters["token"]> {
     try {
       const { requester, credentials } = await this.#admitUser("user_or_guest", limit, call);
@@ -154,7 +154,7 @@ export class Dispatcher {
   async #sendMedia(call: OpenCall, reply: FastifyReply, { file, multipart }: MediaReply): Promise<void> {
     const { limits, openShared } = this.#parts;
     const { counted } = call;
-    // The answer does not wait for it: the edge finds it when it is there.
+    // No answer waits for the edge's bucket.
     if (call.request.fromEdge) void (file ?? multipart).publish?.();
     if (multipart) await replyMultipart(reply, multipart.servable, { limits, counted, openShared });
     else if ("bytes" in file) await replyArriving(reply, file, { limits, counted });
@@ -181,7 +181,7 @@ class OpenCall {
     this.#domainOf = domainOf;
   }
 
-  /** Looked for when it is first wanted: some routes are asked for with any host. */
+  /** Found on first use: some routes are served for any host. */
   get domain(): Tenant {
     this.#domain ??= this.#domainOf(this.request.host);
     return this.#domain;

@@ -2,23 +2,23 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
 /**
- * How a connection ends whose request was answered before its body had been read. A socket that is closed with unread bytes is
- * reset, and a reset overtakes the answer: nginx shows a 502 page of its own, and simple clients an error of the network. So
- * the answer is sent, then the end of our side (a FIN), and what still comes is read and thrown away for a while (RFC 9112
- * §9.6), for every answer alike: it is done beneath the framework, by the connection.
+ * Closes connections whose request was answered before its body had been read. Closing a socket with unread bytes resets it, and
+ * the reset overtakes the answer: nginx shows a 502 page of its own, and simple clients a network error. So the server sends
+ * the answer, then a FIN, and reads and discards what still comes for a while (RFC 9112 §9.6). This happens beneath the
+ * framework, by the connection, so it holds for every answer.
  */
 
-/** How much such connections may take, each and all together. */
+/** Bounds for one lingering connection, and for all of them together. */
 export interface LingeringLimits {
-  /** What is read on of one body, in bytes. */
+  /** The most that is discarded of one body, in bytes. */
   readonly maxBytes: number;
-  /** How much all together are read on in a second, in bytes. What comes faster waits. */
+  /** The most that is discarded of all bodies in one second, in bytes. Faster senders wait. */
   readonly bytesPerSecond: number;
   /** No connection lingers longer than this; while the server is being closed, not longer than a second. */
   readonly maxSeconds: number;
-  /** A connection on which nothing came for so long is closed: its client has heard all that it wants to hear. */
+  /** A connection that is silent for this long is closed: its client has read the answer. */
   readonly silentSeconds: number;
-  /** When there are more, the one that has lingered longest is closed. */
+  /** Above this, the one that has lingered longest is closed. */
   readonly maxConnections: number;
 }
 
@@ -31,11 +31,11 @@ const LIMITS: LingeringLimits = {
   silentSeconds: 5,
   maxConnections: 256,
 };
-/** A body of at most so many bytes is read to its end, and the connection kept for the next request. */
+/** Bodies up to this many bytes are read to their end, and the connection is kept for the next request. */
 const WORTH_READING = 64 * 1024;
 const TICK_MS = 1_000;
 
-/** A body that is being thrown away. */
+/** A body that is being discarded. */
 interface Rest {
   readonly request: IncomingMessage;
   bytes: number;
@@ -80,7 +80,7 @@ export class LingeringClose {
     });
   }
 
-  /** From now on none lingers for longer than a second. */
+  /** From now on no connection lingers for longer than a second. */
   close(): void {
     this.#isClosing = true;
   }
@@ -90,7 +90,7 @@ export class LingeringClose {
     const rest: Rest = { request, bytes: 0, seconds: 0, silentSeconds: 0 };
     this.#rests.set(socket, rest);
     request.on("error", () => undefined);
-    // Left behind by a read that was given up, it would keep the body from flowing.
+    // A listener left behind by an abandoned read would stop the flow of the body.
     request.removeAllListeners("readable");
     request.on("data", (chunk: Buffer) => this.#count(rest, chunk.byteLength));
     request.once("end", () => this.#complete(socket));
@@ -105,7 +105,7 @@ export class LingeringClose {
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
   }
 
-  /** Whoever sends more than there is room for waits, with the answer in hand, until the next second or the end. */
+  /** Pauses a client that sends too fast until the next second; it already has the answer. */
   #count(rest: Rest, bytes: number): void {
     rest.bytes += bytes;
     rest.silentSeconds = 0;
@@ -113,7 +113,7 @@ export class LingeringClose {
     if (rest.bytes > this.#limits.maxBytes || this.#bytesLeft <= 0) rest.request.pause();
   }
 
-  /** The body has ended after all: the connection is closed if its end was announced, or else kept. */
+  /** The body has ended: the connection is closed if we announced its end, and kept otherwise. */
   #complete(socket: Socket): void {
     this.#forget(socket);
     if (socket.writableEnded) socket.destroySoon();
@@ -141,8 +141,8 @@ export class LingeringClose {
 }
 
 /**
- * Whether the connection must end with the answer to this request, because more of its body is still to come than is worth
- * reading only to keep the connection. To be asked when the answer is begun, and told to the client (`Connection: close`).
+ * Whether the connection must end with the answer to this request (`Connection: close`), because more of its body is still to
+ * come than is worth reading only to keep the connection. Ask when the answer begins.
  */
 export function mustClose(request: IncomingMessage): boolean {
   if (request.complete) return false;

@@ -11,9 +11,9 @@ import type { BodyReader } from "./request/request_body.ts";
 import type { RequestContext } from "./request/request_context.ts";
 
 /**
- * A route says what it is; the dispatcher does what all routes have in common, in this order: it finds the homeserver, the one who
- * asks and whether they may, counts the request, reads parameters, query and body, calls `handle`, and sends what that returns.
- * So a handler sees only calls that are in order, and neither the framework nor the connection.
+ * A route declares what it is; the dispatcher does what all routes have in common, in this order: it finds the homeserver,
+ * authenticates, counts the request against its limits, reads path, query and body, calls `handle`, and sends what that
+ * returns. So a handler sees valid calls only, and neither the framework nor the connection.
  */
 export interface Route<A extends Access = Access, P = unknown, Q = unknown, B = unknown> {
   readonly method: Method | readonly Method[];
@@ -37,12 +37,12 @@ export type Method = (typeof ENDPOINT_METHODS)[number];
  * Who may ask. With a token of the homeserver that the host names:
  *
  * - `user`: 401 without a valid token, 403 for guests. `user_or_guest`: guests too.
- * - `optional`: anybody; a token that is refused, or a guest's, counts as none.
- * - `token`: whoever brings a token, even one that the homeserver refuses: the handler is told why.
+ * - `optional`: everybody; a refused token, or a guest's, counts as none.
+ * - `token`: everybody with a token, even a refused one: the handler is told why.
  * - `repository_admin`: a user of `admins`, or the shared secret; `domain_admin`: also an administrator of the homeserver. 403.
  *
- * And otherwise: `server`, another homeserver by its signature; `edge`, our own edge by its hop, 404 for anybody else; `none`,
- * anybody, with whatever host.
+ * Without one: `server`, another homeserver by its signature; `edge`, our own edge by its hop, 404 for all others; `none`,
+ * everybody, for any host.
  */
 export type Access =
   | "none"
@@ -73,7 +73,7 @@ export interface PathOf {
 export type Call<A extends Access, P = unknown, Q = unknown, B = unknown> = {
   /** The homeserver that the host names; for a `server`, the one that it addressed. Throws 404 where the host names none. */
   readonly domain: Tenant;
-  /** On whose account all of it goes. */
+  /** Against whom the request and its bytes are counted. */
   readonly counted: Counted;
   readonly params: P;
   readonly query: Q;

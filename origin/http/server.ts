@@ -28,18 +28,18 @@ import { answerUnreadable, Underway } from "./unreadable.ts";
  * The origin's HTTP: the Fastify server, and what holds for a request before its route is known: its context, the answer to
  * OPTIONS, unknown paths (404 `M_UNRECOGNIZED`) and methods (405). The dispatcher does the rest.
  *
- * Fastify listens, routes and runs our hooks, but every answer is written by `reply/write.ts` on a hijacked reply. What Fastify's own
- * `reply.send` does was tried: it keeps our headers where it is given bytes (to a text it adds a charset). But of a body that
- * fails midway it tells neither the error handler nor anybody else but a logger, and `onResponse` is called for no answer that
- * did not end well: not for one that was cut off, nor for one whose client left. Both must be logged, counted, and given
- * back to who was charged. So a body has one owner (`writeBody`), which resolves when it has ended, whatever ended it; metrics and log
- * follow the end of the connection's answer (`Dispatcher`); and there is one way to answer, not two.
+ * Fastify listens, routes and runs our hooks, but `reply/write.ts` writes every answer on a hijacked reply. Fastify's `reply.send` was
+ * tried (5.12). It keeps our headers for buffers and streams (strings get a charset), but it reports a body that fails
+ * midway to its own logger only, and it calls `onResponse` only for answers that were sent whole: not when a body fails, and not
+ * when the client leaves. Those must be logged and counted, and the bytes that were not sent must be given back to the user
+ * who was charged. So each body has one owner (`writeBody`), which resolves however the body ends; the dispatcher measures when the
+ * response closes; and there is one way to answer, not two.
  */
 
 /** What the server needs of the rest of the house. */
 export interface ServerParts extends ContextParts, DispatcherParts {
   readonly rooms: Rooms;
-  /** Throws for a question of our own that has come back to us; gets its header. */
+  /** Throws for a request of our own that has come back to us, by the header that marks it. */
   readonly requireForeign: (header: string | readonly string[] | undefined) => void;
 }
 
@@ -47,16 +47,16 @@ export interface ServerParts extends ContextParts, DispatcherParts {
 const HEADER_BYTES = 128 * 1024;
 const HEADERS_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 75_000;
-/** A connection on which nothing moves for so long is closed, whatever it waits for: longer than any wait of ours. */
+/** A connection without traffic for this long is closed: longer than any wait of ours. */
 const SILENCE_MS = 180_000;
 const MAX_PARAMETER_BYTES = 8_192;
-/** Until another process, or the next one, is there. */
+/** Until another process has taken over. */
 const RETRY_MS = 2_000;
-/** Requests under way get so long to end, in milliseconds. */
+/** How long requests under way may take to end, in milliseconds. */
 const DRAIN_MS = 10_000;
-/** How often connections are looked for on which all is said. */
+/** How often idle connections are closed meanwhile. */
 const IDLE_MS = 100;
-/** Whatever hangs when all connections are closed is left behind after so long. */
+/** How long closing may take once all connections are closed. */
 const LAST_MS = 5_000;
 
 /** The server of one process. */
@@ -88,7 +88,7 @@ export class Server {
     return this.#fastify.listen(at);
   }
 
-  /** What the log may say of the request that the running code works for; nothing where it works for none. */
+  /** The request that the running code works for, for the log; empty outside of requests. */
   currentRequest(): { readonly id?: string; readonly method?: string; readonly route?: string } {
     const request = this.#current.getStore();
     if (!request) return {};
@@ -100,7 +100,7 @@ export class Server {
   /** Takes no more requests; those under way get ten seconds to end, and are then broken off. */
   async close(): Promise<void> {
     const closed = this.#fastify.close();
-    // A client that keeps its connection for a next request would keep us.
+    // Clients keep connections for their next request.
     const idle = setInterval(() => this.listener.closeIdleConnections(), IDLE_MS);
     await Promise.race([closed, sleep(DRAIN_MS)]).finally(() => clearInterval(idle));
     this.listener.closeAllConnections();
@@ -132,9 +132,9 @@ export class Server {
       this.#isClosing = true;
       lingering.close();
     });
-    // A connection that cannot be taken in (no descriptor is left, say) must not end the process.
+    // A connection that cannot be accepted (no descriptor is left, say) must not end the process.
     fastify.server.once("listening", () => {
-      fastify.server.on("error", (error) => this.#parts.log.error({ error }, "cannot take in a connection"));
+      fastify.server.on("error", (error) => this.#parts.log.error({ error }, "connection not accepted"));
     });
     fastify.addHook("onRequest", (request, reply, done) => this.#open(request, reply, done));
     fastify.setErrorHandler((thrown, request, reply) => answerError(request, reply, thrown));
@@ -144,13 +144,13 @@ export class Server {
   /** A request has come in. `done` lets the route have it; an answer that is written here ends it. */
   #open(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
     const { raw } = request;
-    // Without a listener an error would end the process; that the answer did not get through, its end tells.
+    // Without a listener an error would end the process; the outcome of the answer is known when it closes.
     reply.raw.on("error", ignore);
     const outcome = new Outcome();
     request.outcome = outcome;
     const connection = { request: raw, response: reply.raw, outcome };
     this.#underway.begin(connection);
-    // What follows on a connection whose end we have announced is not acted upon.
+    // Requests on a connection whose end we have announced are ignored.
     if (raw.socket.writableEnded) return void reply.hijack();
     const arrived = { ...connection, target: request.originalUrl, routedBy: request.url };
     this.#current.run(request, () => {

@@ -5,7 +5,7 @@ import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import type { Outcome } from "./reply/outcome.ts";
 
 /**
- * The answer to what cannot be read at all (too large a header, broken HTTP): it is written to the connection itself, on which
+ * Answers what cannot be parsed as HTTP (too large a header, broken syntax). The answer goes to the connection itself, where
  * other answers may be under way.
  */
 
@@ -14,7 +14,7 @@ const UNREADABLE: Readonly<Record<string, number>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 };
 
-/** The client has ended its side in the midst of a request: it has most likely left, and may still listen. */
+/** The client has ended its side in the middle of a request: most likely it has left. */
 const ENDED = "HPE_INVALID_EOF_STATE";
 
 /**
@@ -44,20 +44,20 @@ export interface Exchange {
   readonly outcome: Outcome;
 }
 
-/** What an error may do that is found on a connection: see {@link Underway.at}. */
+/** What may be done about a parse error on a connection: see {@link Underway.at}. */
 export type Allowed =
   | { readonly may: "tell"; readonly instead?: Exchange }
   | { readonly may: "end" }
   | { readonly may: "break" };
 
 /**
- * What is under way on each connection, where requests may follow one another before the first is answered: so that what is written
- * because of the last of them is never spliced into the answer to one before.
+ * Tracks the exchanges of each connection. Requests may follow one another before the first is answered (pipelining), so an
+ * error answer to the last one must not be spliced into the answer to an earlier one.
  */
 export class Underway {
   readonly #exchanges = new WeakMap<Socket, Set<Exchange>>();
 
-  /** An exchange has begun. It is over when its answer has ended and its body was read or thrown away. */
+  /** An exchange has begun. It is over when its answer has ended and its body was read or discarded. */
   begin(exchange: Exchange): void {
     const { request, response } = exchange;
     const { socket } = request;
@@ -71,9 +71,9 @@ export class Underway {
   }
 
   /**
-   * What an error may do that was found on a connection on which nothing can be read any more. `tell`: be written, since nothing is
-   * under way, or in place of the answer to the only exchange, which has not begun; `end`: nothing, but all was said; `break`:
-   * nothing, since it would be taken for part of an answer or for the answer to another request.
+   * What may be done about a parse error on a connection. `tell`: write an answer, since none is under way, or only one that has not
+   * begun and is replaced; `end`: close it, since every answer was sent; `break`: reset it, since an answer would be taken for part of
+   * another one.
    */
   at(socket: Socket): Allowed {
     const open = [...(this.#exchanges.get(socket) ?? [])];

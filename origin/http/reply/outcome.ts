@@ -1,6 +1,6 @@
 import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 
-/** How far one request got, and how it ended. Written by whoever moves its bytes, read once, for the log and the metrics. */
+/** How much of one request was read and sent, and how it ended. Read once, for the log and the metrics. */
 export class Outcome {
   #receivedBytes = 0;
   #sentBytes = 0;
@@ -25,22 +25,22 @@ export class Outcome {
     this.#sentBytes += bytes;
   }
 
-  /** The body of the answer failed midway: what is sent of it is not the whole, and its connection is ended. */
+  /** The body of the answer failed midway, and its connection is ended. */
   cutOff(error: MatrixError): void {
     this.#cut ??= error;
   }
 
-  /** The body of the request cannot be read on, and this status was written to the connection in place of an answer. */
+  /** The body of the request could not be parsed, and this status was written to the connection in place of an answer. */
   refuse(status: number): void {
     this.#refused ??= status;
   }
 
   /**
-   * What is told of a request when its answer has ended. `isWhole`: all of the answer was sent; `status`: as it began.
+   * What log and metrics say of a request when its answer has ended. `isWhole`: all of the answer was sent; `status`: as it began.
    *
    * - `answered`: with this status.
    * - `cut off`: with the status that the answer would have had, had the failure been known in time.
-   * - `client left`: 499, as nginx has it, whatever status the answer began with.
+   * - `client left`: 499, as in nginx, whatever status the answer began with.
    */
   told(
     isWhole: boolean,

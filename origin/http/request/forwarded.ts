@@ -1,9 +1,9 @@
 /**
- * What proxies say of the request that they pass on: from the right, where the proxy next to us has written, and no further than
- * anybody honest goes. It is read before any limit, and a client may have sent a hundred thousand characters for the proxy to add to.
+ * Reads what proxies say of the request that they pass on: from the right, where the proxy next to us has written, and only a
+ * bounded number of entries, since no limit has been applied yet and a client may send a list of any length.
  */
 
-/** Far more proxies than stand one behind the other anywhere. */
+/** Far more proxies than any real chain has. */
 const MAX_PROXIES = 32;
 
 /** An IPv6 address with brackets, zone and port is shorter than this, in characters. */
@@ -13,8 +13,8 @@ const MAX_ADDRESS = 128;
 const MAX_HOST = 300;
 
 /**
- * The client's address in an `X-Forwarded-For`: the right-most that is no trusted proxy's, since what is further left, the client may
- * have written itself; where all are trusted, the left-most of those that are looked at. `undefined`: it names nobody.
+ * The client's address in an `X-Forwarded-For`: the right-most that is not a trusted proxy's, since the client may have written
+ * what is further left; where all are trusted, the left-most of those that are read. `undefined` for an empty list.
  */
 export function forwardedAddress(header: string, isTrusted: (address: string) => boolean): string | undefined {
   let furthest: string | undefined;
@@ -27,7 +27,7 @@ export function forwardedAddress(header: string, isTrusted: (address: string) =>
   return furthest;
 }
 
-/** The last entry of an `X-Forwarded-Host`. `undefined`: it names none. */
+/** The last entry of an `X-Forwarded-Host`; `undefined` if it is empty or too long. */
 export function forwardedHost(header: string): string | undefined {
   const host = header.slice(header.lastIndexOf(",") + 1).trim();
   return host === "" || host.length > MAX_HOST ? undefined : host;
@@ -44,8 +44,8 @@ function* fromRight(list: string, most: number): Generator<string> {
 }
 
 /**
- * An address without what some write around it: `192.0.2.1:5678`, `[2001:db8::1]:5678`, and the zone of `fe80::1%eth0`, which says
- * something of this machine only. Whatever else it is given stays as it is.
+ * An address without port, brackets and zone: `192.0.2.1:5678`, `[2001:db8::1]:5678`, `fe80::1%eth0`. Other texts stay as they
+ * are.
  */
 export function plainAddress(text: string): string {
   const bare = /^\[([^\]]*)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;

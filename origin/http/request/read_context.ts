@@ -50,7 +50,7 @@ export function readContext(parts: ContextParts, arrived: Arrived): RequestConte
   return hopContext(parts, arrived, parts.hopSecret);
 }
 
-/** Of a request of whoever is at the other end of the connection. */
+/** The context of a request that comes from a client, perhaps through a proxy. */
 function directContext(parts: ContextParts, arrived: Arrived): RequestContext {
   const { headers, socket } = arrived.request;
   const peer = plainAddress(socket.remoteAddress ?? "");
@@ -68,7 +68,7 @@ function directContext(parts: ContextParts, arrived: Arrived): RequestContext {
   });
 }
 
-/** Of a request that our edge passes on. */
+/** The context of a request that our edge passes on. */
 async function hopContext(parts: ContextParts, arrived: Arrived, secret: string): Promise<RequestContext> {
   const { request } = arrived;
   const header = (name: string) => request.headers[name] && textOf(request.headers[name]);
@@ -90,8 +90,8 @@ function contextOf(
 }
 
 /**
- * Path and query that a request is for: those of its URL. A hop whose URL could not carry them has them in its signature only;
- * nothing is answered by them before `readContext` has found that they are signed.
+ * The path and query that a request is for: those of its URL. A hop whose URL cannot carry them has them in its signed header;
+ * `readContext` verifies the signature before a route sees them.
  */
 export function askedTarget({ url = "/", headers }: Pick<IncomingMessage, "url" | "headers">): string {
   const signed = headers[HOP_HEADERS.target];
@@ -99,8 +99,8 @@ export function askedTarget({ url = "/", headers }: Pick<IncomingMessage, "url" 
 }
 
 /**
- * The path that routes are found by. Percent signs are doubled, so that the router decodes nothing: each route decodes the
- * raw target itself, once, by the rules of `shared/matrix/media_path`.
+ * The path for the router. Percent signs are doubled, so that the router decodes nothing: each route decodes the raw target
+ * itself, once, by the rules of `shared/matrix/media_path`.
  */
 export function routablePath(target: string): string {
   const path = target.split("?", 1)[0] ?? "/";

@@ -4,7 +4,7 @@ import { BODY_END_HEADER, bodyEndBytes, takeBodyEnd } from "../../../shared/http
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { readBytes } from "../../platform/bytes.ts";
 
-/** Reads the bodies of requests: the bytes of an upload as they come, and the small JSON objects of all else. */
+/** Reads the bodies of requests: uploads as streams of bytes, everything else as small JSON objects. */
 
 /** A request, as far as its body is concerned. */
 export interface BodyCarrier {
@@ -24,16 +24,18 @@ export interface BodyOptions {
   readonly onBytes: (bytes: number) => void;
 }
 
-/** What must arrive of a body in each `idleMs`, in bytes: one that drips ends like one that stands still. */
+/** The least that must arrive in each `idleMs`, in bytes: a body that drips ends like one that has stopped. */
 const MIN_BYTES = 1_024;
 /** The largest JSON body that is read, in bytes. */
 const MAX_JSON_BYTES = 64 * 1024;
 
 /**
- * The body of a request as it arrives. One that stands still for `idleMs` milliseconds, or drips, ends with 408, so that
- * nobody holds a temporary file for nothing. Whoever stops reading early can still answer: what becomes of the rest is the
- * business of the connection (`lingering_close.ts`). A body that our edge passes on without a length must end with the word
- * that proves it whole (`shared/http/body_end`), or ends with 400; one in a transfer coding other than chunked is 501.
+ * The body of a request as it arrives. The reader may stop early and still answer: the connection disposes of the rest
+ * (`lingering_close.ts`).
+ *
+ * Errors: 408 for a body that stops or drips for `idleMs` milliseconds, since it holds a temporary file; 400 for one that breaks off,
+ * and for one of unknown length from our edge without the word that proves it whole (`shared/http/body_end`); 501 for a
+ * transfer coding other than chunked.
  */
 export function readBody(request: IncomingMessage, options: BodyOptions): AsyncIterable<Uint8Array> {
   const { "transfer-encoding": coding } = request.headers;
@@ -102,7 +104,7 @@ async function* arrivingBody(
   onBegin();
   let giveUp: ((error: Error) => void) | undefined;
   let arrived = 0;
-  // Who does not read at the moment has nobody to blame: only a read that waits is given up.
+  // The client is too slow only while a read waits for it.
   const timer = setInterval(() => {
     if (arrived < MIN_BYTES) giveUp?.(tooSlow());
     arrived = 0;
@@ -121,16 +123,16 @@ async function* arrivingBody(
       onBytes(chunk.value.byteLength);
       yield chunk.value;
     }
-    // Whatever ended it: a body that the parser has not seen to its end is not whole.
+    // The iterator also ends for a body that broke off: only the parser knows whether it is whole.
     if (!source.complete) throw broken();
   } finally {
     clearInterval(timer);
-    // A read that was given up cannot be ended before a chunk comes.
+    // An abandoned read cannot be ended before a chunk comes.
     if (!giveUp) await chunks.return?.();
   }
 }
 
-/** The word at the end of a body from our edge; a proxy on the way may have given the whole of it a length. */
+/** The word at the end of a body from our edge. It counts even if a proxy between the tiers has added a length. */
 function bodyEndOf({ headers }: IncomingMessage, fromEdge: boolean): string | undefined {
   const word = fromEdge ? headers[BODY_END_HEADER] : undefined;
   return typeof word === "string" ? word : undefined;

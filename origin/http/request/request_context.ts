@@ -20,7 +20,7 @@ export interface RequestFacts {
   readonly startedMs: number;
 }
 
-/** A request as everything beneath the framework sees it. What not every request needs is made when it is first asked for. */
+/** A request without the framework. What few requests need (query, log, signal) is made on first use. */
 export class RequestContext {
   readonly id: string;
   readonly host: string | undefined;
@@ -130,7 +130,7 @@ export interface Connection {
 declare module "fastify" {
   interface FastifyRequest {
     context: RequestContext;
-    /** How far it gets. */
+    /** How much was read and sent, and how it ended. */
     outcome: Outcome;
   }
 }
@@ -140,12 +140,12 @@ function watchClient(request: IncomingMessage, response: ServerResponse): AbortC
   const leave = () => gone.abort(new Error("the client went away"));
   const hasLeft = () => {
     if (response.closed && !response.writableFinished) leave();
-    // A body that breaks off tells first, and its reader must find the signal aborted.
+    // When a body breaks off, the request closes first, and its reader must find the signal aborted.
     if (request.destroyed && !request.complete) leave();
   };
   response.once("close", hasLeft);
   request.once("close", hasLeft);
-  // It may have left before anybody wanted to know.
+  // The client may have left before.
   hasLeft();
   return gone;
 }
