@@ -101,6 +101,8 @@ export class PostgresListener {
   async #open(): Promise<pg.Client> {
     const client = this.#connect();
     client.on("notification", ({ channel, payload }) => {
+      // Until everything is heard again, what comes is part of what may have been missed.
+      if (this.#wasLost) return;
       for (const listener of this.#channels.get(channel) ?? []) listener.onPayload(payload ?? "");
     });
     client.on("error", ignore);
