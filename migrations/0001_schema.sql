@@ -5,7 +5,7 @@
 -- 3. Objects in datastores
 -- 4. What the edge must learn
 -- 5. Verdicts on access tokens
--- 6. Work that one process does for all
+-- 6. What the processes share
 --
 -- Times are milliseconds since the epoch, taken from the origin's clock; sizes are bytes. Keys compare byte by byte ("C"),
 -- so that an upgrade of the system's locales cannot break an index.
@@ -22,6 +22,7 @@ CREATE SEQUENCE generations;
 -- One row per body; immutable, named by its SHA-256. `generation` is that of this incarnation and part of its object's
 -- name: removing an old object can never take a new one. Deleting has two steps: `doomed_at` is set when the last
 -- row that pointed here is gone, and the row goes after a grace time unless an upload of the same bytes has claimed it.
+-- `lost_at`: its object was not in its datastore, or not what it was; an upload of the same bytes puts it anew.
 CREATE TABLE blobs (
   sha256 text COLLATE "C" PRIMARY KEY CHECK (sha256 ~ '^[0-9a-f]{64}$'),
   size bigint NOT NULL CHECK (size >= 0),
@@ -30,6 +31,7 @@ CREATE TABLE blobs (
   generation bigint NOT NULL,
   created_at bigint NOT NULL,
   doomed_at bigint,
+  lost_at bigint,
   UNIQUE (datastore_id, location)
 );
 CREATE INDEX blobs_doomed ON blobs (doomed_at) WHERE doomed_at IS NOT NULL;
@@ -138,6 +140,18 @@ CREATE TRIGGER usage_of_deleted_media AFTER DELETE ON media
 ---------------------------------------------------------------------------------------------------------------------------
 -- 3. Objects in datastores
 
+-- Objects that are about to be put. An intent is committed before its object is put (without waiting for the disk) and taken
+-- away by the transaction that inserts the row of the body, which fails without it. An intent that is older than any put can
+-- last becomes a removal: so an object whose row never came is found without listing a datastore, and no object of another
+-- database is ever taken for one.
+CREATE TABLE intents (
+  datastore_id text COLLATE "C" NOT NULL,
+  location text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  PRIMARY KEY (datastore_id, location)
+);
+CREATE INDEX intents_created ON intents (created_at);
+
 -- Objects to remove: the row that named them is gone, or never was. `sha256` and `generation` are given for what was a
 -- body, whose copy at the edge goes with it.
 CREATE TABLE removals (
@@ -153,13 +167,19 @@ CREATE TABLE removals (
 CREATE INDEX removals_due ON removals (due_at);
 CREATE INDEX removals_place ON removals (datastore_id, location);
 
--- Who this database is, among all that may keep bodies in the same place: each datastore carries a mark of every database
--- that does (see origin/jobs/datastore_marks.ts). A copy of the database is the same one.
-CREATE TABLE identity (
-  the_only boolean PRIMARY KEY DEFAULT true CHECK (the_only),
-  id text COLLATE "C" NOT NULL CHECK (id ~ '^[0-9a-f]{32}$')
-);
-INSERT INTO identity (id) VALUES (replace(gen_random_uuid()::text, '-', ''));
+-- A body that lies elsewhere than before (its object was lost, say): what is left at the old place is removed once no download
+-- can read there, and all that points at the body is newer, because the edge is told where it lies.
+CREATE FUNCTION follow_body() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO removals (datastore_id, location, created_at, due_at)
+  VALUES (OLD.datastore_id, OLD.location, NEW.created_at, NEW.created_at + 3600000);
+  UPDATE media SET generation = nextval('generations') WHERE sha256 = NEW.sha256;
+  UPDATE thumbnails SET generation = nextval('generations') WHERE sha256 = NEW.sha256;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER blob_moved AFTER UPDATE ON blobs
+  FOR EACH ROW WHEN (OLD.generation <> NEW.generation) EXECUTE FUNCTION follow_body();
 
 -- By which object each datastore is known again (see origin/stores/objects/presence.ts): a disk that is not mounted, or
 -- another bucket, has none of this name. Drawn when a place is taken for the datastore's.
@@ -241,7 +261,7 @@ CREATE INDEX logouts_user ON logouts (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX logouts_due ON logouts (due_at);
 
 ---------------------------------------------------------------------------------------------------------------------------
--- 6. Work that one process does for all
+-- 6. What the processes share
 
 -- Which process does a thing that all could do, such as fetching a media of another server. It spares the others the work;
 -- correctness never rests on it: what keeps a media from being recorded twice is the primary key of `media`. The holder
@@ -252,3 +272,11 @@ CREATE TABLE leases (
   until bigint NOT NULL
 );
 CREATE INDEX leases_until ON leases (until);
+
+-- A secret of all processes that share this database: by it they know their own questions to homeservers
+-- (origin/matrix/own_questions.ts).
+CREATE TABLE deployment_key (
+  the_only boolean PRIMARY KEY DEFAULT true CHECK (the_only),
+  key text NOT NULL
+);
+INSERT INTO deployment_key (key) VALUES (replace(gen_random_uuid()::text, '-', ''));

@@ -18,7 +18,7 @@ import { type Cache, openCache } from "./stores/cache/open_cache.ts";
 import type { RedisPatience } from "./stores/cache/redis.ts";
 import { Bus } from "./stores/db/bus.ts";
 import type { Database } from "./stores/db/database.ts";
-import { databaseId } from "./stores/db/tables/identity.ts";
+import { deploymentKey } from "./stores/db/tables/deployment_key.ts";
 import type { FindDatastore } from "./stores/objects/datastore.ts";
 
 /** The part of `app.ts` that opens what everything else stands on. */
@@ -33,7 +33,7 @@ export interface Overrides {
   readonly graceMs?: number;
   /** How long a body of a request may stand still. */
   readonly bodyIdleMs?: number;
-  /** Objects without a row younger than this are left alone. */
+  /** Temporary files, unfinished uploads and copies at the edge younger than this are left alone. */
   readonly orphanAgeMs?: number;
   /** How many requests may wait for asynchronous uploads. */
   readonly maxWaiting?: number;
@@ -125,7 +125,7 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
     ...{ net, imager, cache },
     safeFetch: net.fetch,
     homeserverFetch: net.homeserverFetch,
-    ownQuestions: new OwnQuestions({ databaseId: await databaseId(db), clock: steady, log }),
+    ownQuestions: new OwnQuestions({ key: await deploymentKey(db), clock: steady, log }),
     scratchFolder: overrides.scratchFolder ?? join(tmpdir(), "mxcdn-staging"),
     makeMediaId: overrides.makeMediaId ?? randomMediaId,
     makeTemporaryId: () => randomBytes(12).toString("hex"),

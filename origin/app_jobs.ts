@@ -3,14 +3,12 @@ import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
 import type { Live } from "./app_live.ts";
 import { makeCleanStaging } from "./jobs/clean_staging.ts";
-import { makeMarkDatastores, makeOwnedSince } from "./jobs/datastore_marks.ts";
 import { makeExpirePending } from "./jobs/expire_pending.ts";
 import { makeExpireThumbnails } from "./jobs/expire_thumbnails.ts";
 import { makeReap } from "./jobs/reap.ts";
 import { makeRemoveUnfinished } from "./jobs/remove_unfinished.ts";
 import type { Job } from "./jobs/schedule.ts";
 import { makeSweepEdge } from "./jobs/sweep_edge.ts";
-import { makeSweepOrphans } from "./jobs/sweep_orphans.ts";
 import { makeSweepServerKeys } from "./jobs/sweep_server_keys.ts";
 import type { AccessLog } from "./media/download/access_log.ts";
 import { deleteLeases } from "./stores/db/tables/leases.ts";
@@ -43,7 +41,6 @@ export function listJobs(base: Base, parts: JobParts): Job[] {
   const datastores = () => [...base.datastores.values()];
   const stagingFolders = () => [...datastores().map((store) => store.stagingFolder), base.scratchFolder];
   const minAgeMs = overrides.orphanAgeMs ?? ORPHAN_AGE_MS;
-  const ownedSince = makeOwnedSince({ db, log });
   const jobs: Job[] = [
     {
       name: "reap",
@@ -79,7 +76,6 @@ export function listJobs(base: Base, parts: JobParts): Job[] {
       }),
     },
     { name: "watch_datastores", everyMs: LOOK_EVERY_MS, run: () => base.datastores.look(LOOK_EVERY_MS) },
-    { name: "mark_datastores", everyMs: MINUTE_MS, run: makeMarkDatastores({ log, ownedSince, datastores }) },
     {
       name: "remove_unfinished",
       everyMs: 6 * HOUR_MS,
@@ -87,11 +83,6 @@ export function listJobs(base: Base, parts: JobParts): Job[] {
         ...{ clock, log, minAgeMs },
         stores: () => [...datastores(), ...(edge ? [{ id: "edge bucket", ...edge.bucket }] : [])],
       }),
-    },
-    {
-      name: "sweep",
-      everyMs: 6 * HOUR_MS,
-      run: makeSweepOrphans({ db, clock, log, ownedSince, datastores, minAgeMs }),
     },
   ];
   return edge ? [...jobs, ...listEdgeJobs(base, edge, minAgeMs)] : jobs;

@@ -1,13 +1,6 @@
 import { isServerName } from "../../shared/matrix/server_name.ts";
-import { ConfigError, type ConfigProblem, formatProblem } from "./checks/config_error.ts";
-import {
-  clashingStores,
-  domainBreaches,
-  mainBreaches,
-  sharedPlaces,
-  throwProblems,
-  twinNames,
-} from "./checks/rules.ts";
+import { ConfigError, type ConfigProblem } from "./checks/config_error.ts";
+import { clashingStores, domainBreaches, mainBreaches, throwProblems, twinNames } from "./checks/rules.ts";
 import { findWarnings } from "./checks/warnings.ts";
 import { assemble } from "./files/assemble.ts";
 import {
@@ -65,7 +58,7 @@ export function parseConfig(texts: readonly ConfigText[], options: LoadOptions =
   throwProblems(clashes(layers, raw, main.value, parsed));
   return {
     config: assemble(main.value, parsed),
-    warnings: [...findWarnings(layers, raw, main.value, parsed), ...doubles(layers, raw, parsed)],
+    warnings: findWarnings(layers, raw, main.value, parsed),
     placeOf: (domain, remark) => placeInDomain(layers, raw, domain, remark),
   };
 }
@@ -114,11 +107,6 @@ function parseDomain(layers: Layers, main: Raw, name: string): Parsed<ParsedDoma
     remarks.push({ path: ["name"], message: "must be a server name such as example.org" });
   }
   return { value: result.data, problems: remarks.map((remark) => placeInDomain(layers, main, name, remark)) };
-}
-
-function doubles(layers: Layers, raw: Raw, domains: readonly ParsedDomain[]): ConfigProblem[] {
-  const found = sharedPlaces(domains).map(({ domain, remark }) => placeInDomain(layers, raw, domain, remark));
-  return [...new Map(found.map((one) => [formatProblem(one), one])).values()];
 }
 
 function clashes(layers: Layers, raw: Raw, main: MainConfig, domains: readonly ParsedDomain[]): ConfigProblem[] {

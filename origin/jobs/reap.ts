@@ -6,6 +6,7 @@ import { workOff } from "../platform/work_off.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 import type { Database } from "../stores/db/database.ts";
 import { reapDoomed } from "../stores/db/tables/blobs.ts";
+import { expireIntents } from "../stores/db/tables/intents.ts";
 import { dueRemovals, forgetRemoval, postponeRemoval, type Removal } from "../stores/db/tables/removals.ts";
 import type { Datastore } from "../stores/objects/datastore.ts";
 
@@ -22,18 +23,21 @@ export interface ReapParts {
 
 const PAGE = 200;
 const REMOVAL_MS = 30_000;
+/** Longer than any put can last. */
+const INTENT_MS = 60 * 60_000;
 const RETRY_MS = 60_000;
 const MAX_RETRY_MS = 60 * 60_000;
 
 /**
- * Takes away bodies that nothing points at any more: first the row goes and its objects are listed, in one transaction;
- * then the objects go, the edge's copy too. A crash in between leaves work on the list, never a row that points nowhere.
+ * Takes away bodies that nothing points at any more, and objects whose rows never came: first the row or the intent goes and
+ * the object is listed, in one transaction; then the object goes, the edge's copy too. A crash in between leaves work on the list, never a row that points nowhere.
  * Returns how many objects went.
  */
 export function makeReap(parts: ReapParts): (signal: AbortSignal) => Promise<number> {
   const { db, clock } = parts;
 
   return async function reap(signal) {
+    while (!signal.aborted && (await expireIntents(db, clock() - INTENT_MS, clock(), PAGE)) === PAGE);
     while (!signal.aborted && (await reapDoomed(db, clock() - parts.graceMs, clock(), PAGE)) === PAGE);
     return await workOff({ due: (limit) => dueRemovals(db, clock(), limit), work: remove, postpone }, signal);
   };

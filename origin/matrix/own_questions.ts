@@ -21,7 +21,7 @@ const SAY_AGAIN_MS = 60_000;
 /** What {@link OwnQuestions} needs. */
 export interface OwnQuestionsParts {
   /** The same in all processes that share a database; nobody else can make our marks without it. */
-  readonly databaseId: string;
+  readonly key: string;
   readonly clock: SteadyClock;
   readonly log: Log;
 }
@@ -36,8 +36,8 @@ export class OwnQuestions {
   readonly #log: Log;
   readonly #saidMs = new Map<string, number>();
 
-  constructor({ databaseId, clock, log }: OwnQuestionsParts) {
-    this.#key = databaseId;
+  constructor({ key, clock, log }: OwnQuestionsParts) {
+    this.#key = key;
     this.#clock = clock;
     this.#log = log;
   }

@@ -181,22 +181,6 @@ export function clashingStores(main: MainConfig, domains: readonly ParsedDomain[
   );
 }
 
-/**
- * Datastores of a domain that lie where another one lies. It does no harm (one bucket may be listed for two storage classes),
- * but is seldom meant.
- */
-export function sharedPlaces(domains: readonly ParsedDomain[]): DomainRemark[] {
-  const ids = new Map<string, string>();
-  return remarksOn(domains, (store) => {
-    const place = placeOf(store);
-    if (place === undefined) return undefined;
-    const known = ids.get(place) ?? idOf(store);
-    ids.set(place, known);
-    if (known === idOf(store)) return undefined;
-    return { key: "opts", message: `is the place of the datastore "${known}", too; one id for a place is enough` };
-  });
-}
-
 function idOf(store: Stores[number]): string {
   return store.id || derivedId(store);
 }

@@ -18,7 +18,7 @@ import { raceAbort } from "../../platform/time.ts";
 import type { Publish } from "../../publish/publish.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/tables/media.ts";
-import { deleteLostThumbnail, findThumbnail, type Thumbnail } from "../../stores/db/tables/thumbnails.ts";
+import { findThumbnail, forgetThumbnail, type Thumbnail } from "../../stores/db/tables/thumbnails.ts";
 import type { FindDatastore } from "../../stores/objects/datastore.ts";
 import { type FindVisible, type MediaAccess, servableBlob, servableMedia } from "../download/find_servable.ts";
 import { notFound } from "../download/not_found.ts";
@@ -121,7 +121,7 @@ export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
   }
 
   async function makeAgain(lost: Thumbnail, makeNew: () => Promise<MadeThumbnail>): Promise<MadeThumbnail> {
-    await deleteLostThumbnail(parts.db, lost, parts.clock());
+    await parts.db.transaction((tx) => forgetThumbnail(tx, lost, parts.clock()));
     const present = await findThumbnail(parts.db, lost, lost.suffix);
     const again = present ? stored(present) : await makeNew();
     parts.rows.forget(nameOf(lost, lost.suffix));

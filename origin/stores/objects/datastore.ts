@@ -1,5 +1,4 @@
 import type { ByteSlice } from "../../../shared/http/byte_range.ts";
-import type { DatastoreMark } from "./datastore_mark.ts";
 
 /** A body that was received whole and lies in a local file, waiting to be stored. Size in bytes, SHA-256 in lower-case hex. */
 export interface StagedFile {
@@ -24,14 +23,6 @@ export interface KnownObject {
   readonly size: number;
 }
 
-/** An object as a datastore lists it. */
-export interface ListedObject {
-  readonly location: string;
-  readonly size: number;
-  /** Infinity where it is not known: such an object is never old. */
-  readonly modifiedMs: number;
-}
-
 /**
  * Where bodies lie: a folder, or a bucket of an S3 store. Knows nothing of what the bytes mean.
  *
@@ -47,7 +38,9 @@ export interface Datastore {
   readonly place?: string;
   /** A folder for files that are about to be put: with a file datastore on the same filesystem. Made by who uses it. */
   readonly stagingFolder: string;
-  /** Where a body of this hash and incarnation is put. Never the same for two incarnations. */
+  /** Where a body of this hash is put, up to `-` and its generation: never the same for two incarnations. */
+  locationStem(sha256: string): string;
+  /** Where a body of this hash and incarnation is put. */
   locationFor(sha256: string, generation: number): string;
   /**
    * Stores a body; durable when it resolves. Doing it twice is no error. A staged file stays where it is, and may share its
@@ -68,17 +61,11 @@ export interface Datastore {
   ): Promise<ReadableStream<Uint8Array> | undefined>;
   /** Removes an object; that it is not there is success. */
   remove(location: string, signal?: AbortSignal): Promise<void>;
-  /** Every object, in no certain order, including those that others put there: see {@link parseObjectName}. */
-  list(signal?: AbortSignal): AsyncIterable<ListedObject>;
   /**
-   * Removes what is left of objects that began to be put before this time (milliseconds since the epoch) and were not finished;
-   * only where that does not show in `list`. Returns how many there were.
+   * Removes what is left of objects that began to be put before this time (milliseconds since the epoch) and were not finished,
+   * where that is no object yet. Returns how many there were.
    */
   removeUnfinished?(before: number, signal: AbortSignal): Promise<number>;
-  /** Leaves the mark of a database. Doing it twice is no error; the mark may count as newer then. */
-  mark(databaseId: string): Promise<void>;
-  /** The marks of all databases that keep bodies here. */
-  marks(): Promise<DatastoreMark[]>;
   /** Leaves the object by which its place is known again (`datastore_identity.ts`). Doing it twice is no error. */
   sign(identity: string, signal: AbortSignal): Promise<void>;
   /** Whether that object is there. */

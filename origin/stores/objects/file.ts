@@ -1,23 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import {
-  copyFile,
-  type FileHandle,
-  link,
-  mkdir,
-  open,
-  opendir,
-  readdir,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { copyFile, type FileHandle, link, mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { ByteSlice } from "../../../shared/http/byte_range.ts";
-import type { Datastore, KnownObject, ListedObject, StagedBody } from "./datastore.ts";
+import type { Datastore, KnownObject, StagedBody } from "./datastore.ts";
 import { IDENTITY_TEXT, identityName } from "./datastore_identity.ts";
-import { type DatastoreMark, MARKS, markName, markText, parseMark } from "./datastore_mark.ts";
 import { DurableFolders, flush } from "./durable_folders.ts";
 import { fileStream } from "./file_stream.ts";
 import { objectName } from "./object_name.ts";
@@ -28,7 +15,6 @@ import { cannotRead, cannotStore, telling } from "./store_trouble.ts";
  * flushes one. Two such folders are matrix-media-repo's layout, which stays readable.
  */
 const LOCATION = /^[A-Za-z0-9_-]{2}\/([A-Za-z0-9_-]{2}\/)?[A-Za-z0-9_-]{3,200}$/;
-const FOLDER = /^[A-Za-z0-9_-]{2}$/;
 const STAGING = ".staging";
 
 /** A folder as a datastore. The folder is made when the first object is put. */
@@ -51,8 +37,11 @@ class FileDatastore implements Datastore {
   }
 
   locationFor(sha256: string, generation: number): string {
-    const name = objectName(sha256, generation);
-    return `${name.slice(0, 2)}/${name.slice(2)}`;
+    return objectName(this.locationStem(sha256), generation);
+  }
+
+  locationStem(sha256: string): string {
+    return `${sha256.slice(0, 2)}/${sha256.slice(2)}`;
   }
 
   async put(location: string, body: StagedBody, signal: AbortSignal): Promise<void> {
@@ -88,31 +77,6 @@ class FileDatastore implements Datastore {
 
   async remove(location: string): Promise<void> {
     await rm(this.localPath(location), { force: true });
-  }
-
-  async *list(): AsyncGenerator<ListedObject> {
-    for await (const first of entries(this.#folder)) {
-      if (!FOLDER.test(first)) continue;
-      for await (const second of entries(join(this.#folder, first))) {
-        if (!FOLDER.test(second)) yield* this.#describe(`${first}/${second}`);
-        else
-          for await (const rest of entries(join(this.#folder, first, second)))
-            yield* this.#describe(`${first}/${second}/${rest}`);
-      }
-    }
-  }
-
-  async mark(databaseId: string): Promise<void> {
-    await this.#leave(markName(databaseId), markText(databaseId));
-  }
-
-  async marks(): Promise<DatastoreMark[]> {
-    const names = await readdir(join(this.#folder, MARKS)).catch(undefinedIfAbsent);
-    const found = (names ?? []).map(async (name) => {
-      const about = await stat(join(this.#folder, MARKS, name)).catch(undefinedIfAbsent);
-      return about && parseMark(`${MARKS}${name}`, about.mtimeMs);
-    });
-    return (await Promise.all(found)).flatMap((mark) => mark ?? []);
   }
 
   async sign(identity: string): Promise<void> {
@@ -152,13 +116,6 @@ class FileDatastore implements Datastore {
   async #write(path: string, bytes: Uint8Array): Promise<void> {
     const written = await writeFlushed(path, bytes).catch(unlessPresent);
     if (!written) await this.#aside(path, (aside) => writeFlushed(aside, bytes));
-  }
-
-  /** Nothing, where it is not an object. */
-  async *#describe(location: string): AsyncGenerator<ListedObject> {
-    if (!LOCATION.test(location)) return;
-    const found = await stat(join(this.#folder, location)).catch(undefinedIfAbsent);
-    if (found?.isFile()) yield { location, size: found.size, modifiedMs: Math.floor(found.mtimeMs) };
   }
 
   /** For a staged file on another filesystem. */
@@ -220,12 +177,6 @@ async function writeFlushed(path: string, bytes: Uint8Array): Promise<true> {
     await file.close();
   }
   return true;
-}
-
-async function* entries(folder: string): AsyncGenerator<string> {
-  const found = await opendir(folder).catch(undefinedIfAbsent);
-  if (!found) return;
-  for await (const entry of found) yield entry.name;
 }
 
 function undefinedIfAbsent(error: NodeJS.ErrnoException): undefined {

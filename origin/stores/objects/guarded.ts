@@ -33,6 +33,7 @@ export function guardDatastore(store: Datastore, presence: Presence): Datastore 
     kind: store.kind,
     ...(store.place === undefined ? {} : { place: store.place }),
     stagingFolder: store.stagingFolder,
+    locationStem: (sha256) => store.locationStem(sha256),
     locationFor: (sha256, generation) => store.locationFor(sha256, generation),
     async put(location, file, signal) {
       await telling(cannotStore, signal, present);
@@ -42,16 +43,7 @@ export function guardDatastore(store: Datastore, presence: Presence): Datastore 
     has: async (object: KnownObject, signal) => (await sure(signal, () => store.has(object, signal))) === true,
     open: async (object, slice, signal) => (await sure(signal, () => store.open(object, slice, signal))) || undefined,
     remove: (location, signal) => change(() => store.remove(location, signal)),
-    async *list(signal) {
-      await present();
-      yield* store.list(signal);
-    },
     ...(removeUnfinished ? { removeUnfinished: removeUnfinished.bind(store) } : {}),
-    mark: (databaseId) => change(() => store.mark(databaseId)),
-    async marks() {
-      await present();
-      return await store.marks();
-    },
     sign: (identity, signal) => store.sign(identity, signal),
     isSigned: (identity, signal) => store.isSigned(identity, signal),
     ...(localPath ? { localPath: localPath.bind(store) } : {}),

@@ -6,9 +6,9 @@ export interface NamedBody {
 
 const NAME = /^([0-9a-f]{64})-(\d{1,16})$/;
 
-/** The name of a body's object, before a datastore makes folders of its beginning. */
-export function objectName(sha256: string, generation: number): string {
-  return `${sha256}-${generation}`;
+/** The name of a body's object: its hash, of whose beginning a datastore may have made folders, and its generation. */
+export function objectName(stem: string, generation: number): string {
+  return `${stem}-${generation}`;
 }
 
 /**

@@ -5,11 +5,9 @@ import { Readable } from "node:stream";
 import { DeleteObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 import type { ByteSlice } from "../../../shared/http/byte_range.ts";
 import { timeout } from "../../platform/time.ts";
-import type { Datastore, KnownObject, ListedObject, StagedBody } from "./datastore.ts";
+import type { Datastore, KnownObject, StagedBody } from "./datastore.ts";
 import { IDENTITY_TEXT, identityName } from "./datastore_identity.ts";
-import { type DatastoreMark, MARKS, markName, markText, parseMark } from "./datastore_mark.ts";
 import { objectName, parseObjectName } from "./object_name.ts";
-import { listObjects } from "./s3/list_objects.ts";
 import { makePartsQueue } from "./s3/put_in_parts.ts";
 import { putObject } from "./s3/put_object.ts";
 import { hasObject, type ReadPatience, readObject } from "./s3/read_object.ts";
@@ -87,9 +85,12 @@ class S3Datastore implements Datastore {
   }
 
   locationFor(sha256: string, generation: number): string {
-    const name = objectName(sha256, generation);
+    return objectName(this.locationStem(sha256), generation);
+  }
+
+  locationStem(sha256: string): string {
     const length = Math.min(Math.max(this.#options.prefixLength ?? 0, 0), LONGEST_PREFIX);
-    return length === 0 ? name : `${name.slice(0, length)}/${name.slice(length)}`;
+    return length === 0 ? sha256 : `${sha256.slice(0, length)}/${sha256.slice(length)}`;
   }
 
   async put(location: string, body: StagedBody, signal: AbortSignal): Promise<void> {
@@ -127,28 +128,9 @@ class S3Datastore implements Datastore {
     }
   }
 
-  async *list(signal?: AbortSignal): AsyncGenerator<ListedObject> {
-    for await (const { key, size, modifiedMs } of listObjects(this.#client, this.#options.bucketName, "", signal)) {
-      yield { location: key, size, modifiedMs };
-    }
-  }
-
   async removeUnfinished(before: number, signal: AbortSignal): Promise<number> {
     const isOurs = (key: string) => parseObjectName(key) !== undefined;
     return await removeUnfinished(this.#client, { bucket: this.#options.bucketName, isOurs, before, signal });
-  }
-
-  async mark(databaseId: string): Promise<void> {
-    await this.#leave(markName(databaseId), markText(databaseId));
-  }
-
-  async marks(): Promise<DatastoreMark[]> {
-    const found: DatastoreMark[] = [];
-    for await (const { key, modifiedMs } of listObjects(this.#client, this.#options.bucketName, MARKS)) {
-      const mark = parseMark(key, modifiedMs);
-      if (mark) found.push(mark);
-    }
-    return found;
   }
 
   async sign(identity: string, signal: AbortSignal): Promise<void> {

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Datastore, KnownObject, ListedObject, StagedFile } from "../../../origin/stores/objects/datastore.ts";
+import type { Datastore, KnownObject, StagedFile } from "../../../origin/stores/objects/datastore.ts";
 import type { Lifetime } from "../../support/lifetime.ts";
 
 /** A signal that never aborts. */
@@ -38,11 +38,4 @@ export async function put(store: Datastore, bytes: Uint8Array): Promise<KnownObj
 /** All bytes of a stream. */
 export async function read(stream: ReadableStream<Uint8Array> | undefined): Promise<Buffer | undefined> {
   return stream && Buffer.from(await new Response(stream).arrayBuffer());
-}
-
-/** Everything that a datastore lists. */
-export async function all(store: Datastore): Promise<ListedObject[]> {
-  const found: ListedObject[] = [];
-  for await (const object of store.list()) found.push(object);
-  return found;
 }

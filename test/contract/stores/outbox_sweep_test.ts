@@ -7,9 +7,9 @@ import type { Database } from "../../../origin/stores/db/database.ts";
 import { countUndelivered, enqueueOutbox } from "../../../origin/stores/db/tables/outbox.ts";
 import { databaseKinds, openTestDatabase } from "../../support/database.ts";
 import { type Lifetime, lifetimeOfSuite } from "../../support/lifetime.ts";
+import { complaintsLog } from "./complaints.ts";
 import { refuse, startFailingStore } from "./failing_store.ts";
 import { NOW } from "./rows.ts";
-import { complaintsLog } from "./sweep_stage.ts";
 
 const HOUR_MS = 3_600_000;
 const never = new AbortController().signal;

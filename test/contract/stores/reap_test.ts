@@ -6,9 +6,9 @@ import type { Datastore } from "../../../origin/stores/objects/datastore.ts";
 import { makeS3Datastore } from "../../../origin/stores/objects/s3.ts";
 import { databaseKinds, openTestDatabase } from "../../support/database.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
+import { complaintsLog } from "./complaints.ts";
 import { refuse, startFailingStore } from "./failing_store.ts";
 import { NOW } from "./rows.ts";
-import { complaintsLog } from "./sweep_stage.ts";
 
 const COUNT = 1_000;
 const never = new AbortController().signal;

@@ -19,10 +19,11 @@ export function mxc(mediaId: string): Mxc {
   return { serverName: "example.org", mediaId };
 }
 
-/** A body named after a text, as an upload would record it once its object is stored. */
+/** A body named after a text, as an upload would record it once its object is stored: its intent is there. */
 export async function newBlob(db: Database, text: string): Promise<Blob> {
   const generation = await nextGeneration(db);
   const location = `${sha256(text)}-${generation}`;
+  await db.query("INSERT INTO intents (datastore_id, location, created_at) VALUES ('disk', $1, $2)", [location, NOW]);
   return { sha256: sha256(text), size: text.length, datastoreId: "disk", location, generation, createdAt: NOW };
 }
 

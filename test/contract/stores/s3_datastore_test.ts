@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { makeS3Datastore } from "../../../origin/stores/objects/s3.ts";
 import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { openTestBucket } from "../../support/bucket.ts";
-import { all, read, SIGNAL, stage, testFolder } from "./bodies.ts";
+import { read, SIGNAL, stage, testFolder } from "./bodies.ts";
 import { refuse, startFailingStore } from "./failing_store.ts";
 
 /** Of what a client is told, when the store has failed for this reason. */
@@ -20,21 +20,6 @@ function isTrouble(cause: RegExp): (error: MatrixError) => boolean {
 const OBJECT = { location: "ab", size: 10 };
 
 describe("a bucket as a datastore", () => {
-  test("takes nothing for old of which the store does not say when it was written", async (t) => {
-    const dates = ["", "<LastModified>2026-01-01T00:00:00Z</LastModified>"];
-    const contents = dates.map((date, n) => `<Contents><Key>${n}</Key><Size>1</Size>${date}</Contents>`).join("");
-    const { options } = await startFailingStore(t, (_request, response) => {
-      response.writeHead(200, { "content-type": "application/xml" });
-      response.end(`<ListBucketResult><IsTruncated>false</IsTruncated>${contents}</ListBucketResult>`);
-    });
-    const store = makeS3Datastore({ id: "x", ...options });
-    t.after(() => store.close());
-    assert.deepEqual(
-      (await all(store)).map((object) => object.modifiedMs),
-      [Number.POSITIVE_INFINITY, Date.parse("2026-01-01T00:00:00Z")],
-    );
-  });
-
   test("names its place so that two configurations of one bucket are seen to be the same", () => {
     const place = (endpoint: string, ssl?: boolean) =>
       makeS3Datastore({ id: "x", endpoint, ssl, bucketName: "media", accessKeyId: "a", accessSecret: "b" }).place;

@@ -85,7 +85,7 @@ test("kill -9 in the middle of an upload leaves no row and no object, issues no 
   assert.equal(await count("blobs"), 1);
   assert.equal(await count("media_ids_used"), 1);
   await jobs.runNow("clean_staging");
-  await jobs.runNow("sweep");
+  await jobs.runNow("reap");
   assert.equal(
     (await listFiles(join(folder, "media"))).length,
     1,

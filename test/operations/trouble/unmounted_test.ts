@@ -70,7 +70,7 @@ async function worksAgain(origin: TestOrigin): Promise<void> {
 }
 
 async function runJobs({ app }: TestOrigin): Promise<void> {
-  for (const job of ["watch_datastores", "mark_datastores", "sweep", "expire_thumbnails", "reap"]) {
+  for (const job of ["watch_datastores", "expire_thumbnails", "reap"]) {
     await app.jobs.runNow(job);
   }
 }
@@ -163,7 +163,7 @@ test("an installation from before takes a folder for its own only where its medi
   await worksAgain(third);
 });
 
-test("a folder under the disk that was used once, and has a mark of its own, is not taken for the disk", async (t) => {
+test("a folder under the disk that was used once, and has a file of its own, is not taken for the disk", async (t) => {
   const house = await makeHouse(t);
   const early = await house.open();
   await upload(early.url, USER, randomBytes(500));

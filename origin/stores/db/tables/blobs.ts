@@ -18,7 +18,8 @@ export interface Blob {
   readonly createdAt: number;
 }
 
-interface BlobRow {
+/** {@link BLOB_COLUMNS} of a body. */
+export interface BlobRow {
   sha256: string;
   size: number;
   datastore_id: string;
@@ -47,74 +48,74 @@ export function joinedBlob(row: JoinedBlobRow): Omit<Blob, "createdAt"> {
   };
 }
 
-const COLUMNS = "sha256, size, datastore_id, location, generation, created_at";
+/** What {@link blobFromRow} reads. */
+export const BLOB_COLUMNS = "sha256, size, datastore_id, location, generation, created_at";
 
 /** The row of a body, which may be gone the next moment: see {@link claimBlob}. */
 export async function findBlob(db: Queryable, sha256: string): Promise<Blob | undefined> {
-  const { rows } = await db.query<BlobRow>(`SELECT ${COLUMNS} FROM blobs WHERE sha256 = $1`, [sha256]);
-  return rows[0] && fromRow(rows[0]);
-}
-
-/**
- * The row of a body, as by {@link findBlob}, and the generation that a new incarnation of it may have, for whoever may have to
- * store it: asked together, because every upload asks for both.
- */
-export async function findBlobOrGeneration(
-  db: Queryable,
-  sha256: string,
-): Promise<{ readonly blob: Blob | undefined; readonly generation: number }> {
-  const { rows } = await db.query<BlobRow & { next: number }>(
-    `SELECT nextval('generations') AS next, b.* FROM (VALUES ($1)) AS asked (hash)
-     LEFT JOIN (SELECT ${COLUMNS} FROM blobs) b ON b.sha256 = asked.hash`,
-    [sha256],
-  );
-  const row = rows[0] as BlobRow & { next: number };
-  return { blob: row.sha256 === null ? undefined : fromRow(row), generation: row.next };
+  const { rows } = await db.query<BlobRow>(`SELECT ${BLOB_COLUMNS} FROM blobs WHERE sha256 = $1`, [sha256]);
+  return rows[0] && blobFromRow(rows[0]);
 }
 
 /**
  * Makes sure that a body stays: whatever was going to remove it does not, and nothing can until `tx` ends, which should
- * write a row that points at it. `undefined`: it is not there (any more); store it, then {@link insertBlob}.
+ * write a row that points at it. `undefined`: it is not there (any more).
  */
 export async function claimBlob(tx: Queryable, sha256: string): Promise<Blob | undefined> {
-  const { rows } = await tx.query<BlobRow>(`UPDATE blobs SET doomed_at = NULL WHERE sha256 = $1 RETURNING ${COLUMNS}`, [
-    sha256,
-  ]);
-  return rows[0] && fromRow(rows[0]);
+  return await claim(tx, sha256, "true");
+}
+
+/** The same for an upload of its bytes: also `undefined` where its object is lost, and to be put anew. */
+export async function claimStoredBlob(tx: Queryable, sha256: string): Promise<Blob | undefined> {
+  return await claim(tx, sha256, "lost_at IS NULL");
+}
+
+async function claim(tx: Queryable, sha256: string, condition: string): Promise<Blob | undefined> {
+  const { rows } = await tx.query<BlobRow>(
+    `UPDATE blobs SET doomed_at = NULL WHERE sha256 = $1 AND ${condition} RETURNING ${BLOB_COLUMNS}`,
+    [sha256],
+  );
+  return rows[0] && blobFromRow(rows[0]);
 }
 
 /**
- * Records a body whose object is stored, and claims it. Where another was faster its row stays and is returned: then
- * `mine`'s object is put on the list of removals, in this transaction. Only the incarnation that is `lost`, because its object
- * is, gives way to `mine`.
+ * Records a body whose object was put, claims it, and takes its intent away. `undefined`, with nothing recorded: the intent is
+ * gone, so that the object may be removed at any moment; it is to be put anew.
+ *
+ * Where another was faster its row stays and is returned: then `mine`'s object is put on the list of removals, in this
+ * transaction. A body whose object is lost gives way to `mine`, for all that points at it.
  */
-export async function insertBlob(tx: Queryable, mine: Blob, lost?: Blob): Promise<Blob> {
-  if (lost) await replaceBlob(tx, lost, mine);
+export async function insertBlob(tx: Queryable, mine: Blob): Promise<Blob | undefined> {
   const { rows } = await tx.query<BlobRow>(
-    `INSERT INTO blobs (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)
-     ON CONFLICT (sha256) DO UPDATE SET doomed_at = NULL RETURNING ${COLUMNS}`,
+    `WITH intent AS (DELETE FROM intents WHERE datastore_id = $3 AND location = $4 RETURNING datastore_id)
+     INSERT INTO blobs AS b (${BLOB_COLUMNS})
+     SELECT $1, $2::bigint, datastore_id, $4, $5::bigint, $6::bigint FROM intent
+     ON CONFLICT (sha256) DO UPDATE SET doomed_at = NULL, lost_at = NULL,
+       ${["size", "datastore_id", "location", "generation", "created_at"]
+         .map((column) => `${column} = CASE WHEN b.lost_at IS NULL THEN b.${column} ELSE excluded.${column} END`)
+         .join(", ")}
+     RETURNING ${BLOB_COLUMNS}`,
     [mine.sha256, mine.size, mine.datastoreId, mine.location, mine.generation, mine.createdAt],
   );
-  const winner = fromRow(rows[0] as BlobRow);
-  if (winner.datastoreId === mine.datastoreId && winner.location === mine.location) return winner;
-  const { datastoreId, location, createdAt } = mine;
-  await enqueueRemoval(tx, { datastoreId, location, createdAt });
+  const winner = rows[0] && blobFromRow(rows[0]);
+  if (winner && winner.generation !== mine.generation) await enqueueRemoval(tx, mine);
   return winner;
 }
 
 /**
- * The row stays, for all that points at it. Where the body lies is part of what the edge is told of each of these, so that they
- * are newer now. What may be left of the lost object is for the sweeper, like everything that no row names.
+ * Notes that the object of this incarnation of a body is not in its datastore, or is not what it was. The next upload of the same
+ * bytes puts it anew. `now` in milliseconds.
  */
-async function replaceBlob(tx: Queryable, lost: Blob, mine: Blob): Promise<void> {
-  const { rowCount } = await tx.query(
-    `UPDATE blobs SET size = $3, datastore_id = $4, location = $5, generation = $6, doomed_at = NULL
-     WHERE sha256 = $1 AND generation = $2`,
-    [lost.sha256, lost.generation, mine.size, mine.datastoreId, mine.location, mine.generation],
-  );
-  if (rowCount === 0) return;
-  await tx.query("UPDATE media SET generation = nextval('generations') WHERE sha256 = $1", [lost.sha256]);
-  await tx.query("UPDATE thumbnails SET generation = nextval('generations') WHERE sha256 = $1", [lost.sha256]);
+export async function markBlobLost(
+  db: Queryable,
+  { sha256, generation }: Pick<Blob, "sha256" | "generation">,
+  now: number,
+): Promise<void> {
+  await db.query("UPDATE blobs SET lost_at = $3 WHERE sha256 = $1 AND generation = $2 AND lost_at IS NULL", [
+    sha256,
+    generation,
+    now,
+  ]);
 }
 
 /** Locks these bodies until `tx` ends, in the order that everybody keeps. */
@@ -197,7 +198,8 @@ function nameOf({ sha256, generation }: NamedBody): string {
   return `${sha256} ${generation}`;
 }
 
-function fromRow(row: BlobRow): Blob {
+/** A body from its row. */
+export function blobFromRow(row: BlobRow): Blob {
   return {
     sha256: row.sha256,
     size: row.size,

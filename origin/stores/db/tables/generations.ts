@@ -8,9 +8,3 @@ export async function nextGeneration(db: Queryable): Promise<number> {
   const { rows } = await db.query<{ generation: number }>("SELECT nextval('generations') AS generation");
   return (rows[0] as { generation: number }).generation;
 }
-
-/** The largest generation that was drawn so far: what bears a larger one is not of this database as it is now. */
-export async function lastGeneration(db: Queryable): Promise<number> {
-  const { rows } = await db.query<{ generation: number }>("SELECT last_value AS generation FROM generations");
-  return (rows[0] as { generation: number }).generation;
-}

@@ -1,6 +1,6 @@
 import type { Mxc } from "../../../../shared/matrix/mxc.ts";
 import type { Queryable } from "../database.ts";
-import { type Blob, doomIfUnreferenced, type JoinedBlobRow, joinedBlob, lockBlobs } from "./blobs.ts";
+import { type Blob, doomIfUnreferenced, type JoinedBlobRow, joinedBlob, lockBlobs, markBlobLost } from "./blobs.ts";
 import { nextGeneration } from "./generations.ts";
 
 /** How long a media is kept: as the rules say, or for ever (MMR's media attributes). */
@@ -117,7 +117,34 @@ export async function insertUnderNewId(tx: Queryable, media: NewMedia): Promise<
  */
 export async function deleteMedia(tx: Queryable, mxc: Mxc, now: number): Promise<DeletedMedia | undefined> {
   const name = [mxc.serverName, mxc.mediaId];
+  return await deleteHeld(tx, name, await holdWithBodies(tx, name), now);
+}
+
+/**
+ * Forgets a media of another server whose object turned out to be lost, with its thumbnails, so that it is fetched again like
+ * any that was never here. Returns what the edge must be told; `undefined`, with nothing done, where it has an object again, is
+ * gone, is our own, or is quarantined, which must not be forgotten.
+ */
+export async function forgetRemoteMedia(
+  tx: Queryable,
+  lost: Pick<Media, "serverName" | "mediaId" | "blob">,
+  now: number,
+): Promise<DeletedMedia | undefined> {
+  const name = [lost.serverName, lost.mediaId];
   const bodies = await holdWithBodies(tx, name);
+  const media = await findMedia(tx, lost);
+  if (!media || media.userId !== undefined || media.quarantinedAt !== undefined) return undefined;
+  if (media.blob.generation !== lost.blob.generation) return undefined;
+  await markBlobLost(tx, lost.blob, now);
+  return await deleteHeld(tx, name, bodies, now);
+}
+
+async function deleteHeld(
+  tx: Queryable,
+  name: readonly string[],
+  bodies: readonly string[],
+  now: number,
+): Promise<DeletedMedia | undefined> {
   const { rows } = await tx.query<{ sha256: string; user_id: string | null; suffixes: string[] }>(
     `SELECT sha256, user_id, ARRAY (
        SELECT suffix FROM thumbnails t WHERE t.server_name = m.server_name AND t.media_id = m.media_id ORDER BY suffix

@@ -49,19 +49,6 @@ export async function dueRemovals(db: Queryable, now: number, limit: number): Pr
   return rows.map(fromRow);
 }
 
-/** Which of these locations of a datastore are on the list, due or not. */
-export async function listedForRemoval(
-  db: Queryable,
-  datastoreId: string,
-  locations: readonly string[],
-): Promise<Set<string>> {
-  const { rows } = await db.query<{ location: string }>(
-    "SELECT location FROM removals WHERE datastore_id = $1 AND location = ANY ($2)",
-    [datastoreId, locations],
-  );
-  return new Set(rows.map((row) => row.location));
-}
-
 /** Takes a removal from the list: the object is gone. */
 export async function forgetRemoval(db: Queryable, id: number): Promise<void> {
   await db.query("DELETE FROM removals WHERE id = $1", [id]);

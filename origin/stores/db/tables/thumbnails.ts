@@ -1,7 +1,7 @@
 import type { Mxc } from "../../../../shared/matrix/mxc.ts";
 import type { ThumbnailSpec } from "../../../../shared/matrix/thumbnail_size.ts";
-import type { Database, Queryable } from "../database.ts";
-import { type Blob, doomIfUnreferenced, type JoinedBlobRow, joinedBlob, lockBlobs } from "./blobs.ts";
+import type { Queryable } from "../database.ts";
+import { type Blob, doomIfUnreferenced, type JoinedBlobRow, joinedBlob, lockBlobs, markBlobLost } from "./blobs.ts";
 
 /** A thumbnail that was made of a media. Times in milliseconds. */
 export interface Thumbnail extends Mxc {
@@ -91,26 +91,32 @@ export async function insertThumbnail(tx: Queryable, made: NewThumbnail): Promis
   return await findThumbnail(tx, made, made.suffix);
 }
 
-/**
- * Deletes a thumbnail whose object is lost, so that it can be made again; one that was made since, or has its object again,
- * stays. The edge need not know: what it may have of it is as good as before.
- */
-export async function deleteLostThumbnail(db: Database, lost: Thumbnail, now: number): Promise<void> {
-  const { serverName, mediaId, suffix, generation, blob } = lost;
-  await db.transaction(async (tx) => {
-    await lockBlobs(tx, [blob.sha256]);
-    await tx.query(
-      "DELETE FROM thumbnails WHERE server_name = $1 AND media_id = $2 AND suffix = $3 AND generation = $4",
-      [serverName, mediaId, suffix, generation],
-    );
-    await doomIfUnreferenced(tx, [blob.sha256], now);
-  });
-}
-
 /** A thumbnail that was deleted: its document at the edge is to be replaced by a tombstone of this generation. */
 export interface DeletedThumbnail extends Mxc {
   readonly suffix: string;
   readonly generation: number;
+}
+
+/**
+ * Forgets a thumbnail whose object turned out to be lost, so that it is made again. Returns what the edge must be told, lest a
+ * deletion of the media miss it there; `undefined`, with nothing done, where it was made anew since or has its object again.
+ */
+export async function forgetThumbnail(
+  tx: Queryable,
+  lost: Pick<Thumbnail, "serverName" | "mediaId" | "suffix" | "generation" | "blob">,
+  now: number,
+): Promise<DeletedThumbnail | undefined> {
+  const { serverName, mediaId, suffix, blob } = lost;
+  await lockBlobs(tx, [blob.sha256]);
+  const { rows } = await tx.query<{ generation: number }>(
+    `DELETE FROM thumbnails WHERE server_name = $1 AND media_id = $2 AND suffix = $3 AND generation = $4
+     RETURNING nextval('generations') AS generation`,
+    [serverName, mediaId, suffix, lost.generation],
+  );
+  if (!rows[0]) return undefined;
+  await markBlobLost(tx, blob, now);
+  await doomIfUnreferenced(tx, [blob.sha256], now);
+  return { serverName, mediaId, suffix, generation: rows[0].generation };
 }
 
 /**
