@@ -65,7 +65,7 @@ async function buildOrigin(config: Config, isWorker: boolean) {
 /** The process above the workers serves the metrics of all, where they are wanted. */
 async function serveMetrics({ metrics }: Config): Promise<MetricsServer | undefined> {
   if (!metrics.enabled) return undefined;
-  const { pageOfWorkers } = await import("./platform/metrics_of_workers.ts");
+  const { pageOfWorkers } = await import("./platform/metrics.ts");
   return await startMetricsServer(pageOfWorkers(), metrics);
 }
 

@@ -28,7 +28,7 @@ export interface DispatcherParts {
   readonly openShared: OpenShared;
   /** Absent where there is no edge. */
   readonly publishKey: PublishKey | undefined;
-  readonly metrics: Pick<Metrics, "requestSeen" | "requestAnswered">;
+  readonly metrics: Pick<Metrics, "requestSeen" | "requestAnswered" | "requestTook">;
   readonly steady: SteadyClock;
 }
 
@@ -67,7 +67,8 @@ export class Dispatcher {
       const ms = steady() - context.startedMs;
       const { how, status } = outcome.told(raw.writableFinished, raw.statusCode);
       const { receivedBytes, sentBytes } = outcome;
-      metrics.requestAnswered(action, method, status, ms);
+      metrics.requestAnswered(action, method, status);
+      metrics.requestTook(action, method, ms);
       context.log.info({ action, method, status, receivedBytes, sentBytes, ms }, how);
     };
     // The client may have left while its context was read.

@@ -7,6 +7,7 @@ import { ask, type Heard, upload } from "../support/http.ts";
 import { lifetimeOfSuite } from "../support/lifetime.ts";
 import { makePhoto } from "../support/pictures.ts";
 import { LOOPBACK_FEDERATION, makeOwnKey, makeRemoteWorld } from "../support/remote_server.ts";
+import { requestsSeen } from "../support/requests_seen.ts";
 import { openStage, SERVER, until, userToken } from "./stage.ts";
 
 const DOWNLOAD = "/_matrix/federation/v1/media/download/";
@@ -133,9 +134,9 @@ describe("500 signed requests of 50 servers for one new media at once", () => {
       for (const server of servers) assert.equal(server.asked("/_matrix/key"), 1);
       if (tier === "origin") return;
       // By now everything is known to the edge: nobody else is asked, and of all these requests one has read the body.
-      const seen = await stack.origin.app.metrics.requestsSeen();
+      const seen = await requestsSeen(stack.origin.app.metrics);
       assert.ok(allOk(await ask500(path)));
-      assert.equal(await stack.origin.app.metrics.requestsSeen(), seen);
+      assert.equal(await requestsSeen(stack.origin.app.metrics), seen);
       const after = await stack.edge.bucketReads();
       const bodies = Object.keys(after).filter((key) => key.startsWith("b/"));
       assert.equal(

@@ -5,6 +5,7 @@ import { passing } from "../support/clocks.ts";
 import { ask } from "../support/http.ts";
 import { makePhoto } from "../support/pictures.ts";
 import { envelope } from "../support/remote_server.ts";
+import { requestsSeen } from "../support/requests_seen.ts";
 import { openStage, USER, until, userToken } from "./stage.ts";
 
 test("media of another server whose datastore has left the configuration is fetched again, and its thumbnails are made", async (t) => {
@@ -52,9 +53,9 @@ test("who leaves while a lost picture is fetched again for a thumbnail takes it 
   const headers = { authorization: `Bearer ${USER}` };
   const first = fetch(stage.url + thumbnail, { headers, signal: leaving.signal });
   await until(() => stage.remote.asked(fetched) === 2);
-  const seen = await stage.origin.app.metrics.requestsSeen();
+  const seen = await requestsSeen(stage.origin.app.metrics);
   const second = ask(stage.url, thumbnail, { token: userToken(2) });
-  await until(async () => (await stage.origin.app.metrics.requestsSeen()) > seen);
+  await until(async () => (await requestsSeen(stage.origin.app.metrics)) > seen);
   // Nothing tells that it waits too, nor that the other's leaving was heard of.
   await pause(200);
   leaving.abort();

@@ -25,7 +25,7 @@ export interface PresenceParts {
   readonly db: Queryable;
   readonly steady: SteadyClock;
   readonly log: Log;
-  readonly metrics: { datastorePresent(id: string, isPresent: boolean): void };
+  readonly metrics: { datastorePresent(id: string, isPresent: 0 | 1): void };
 }
 
 /** A datastore that is not there, or is at another place than it was. */
@@ -143,7 +143,7 @@ export class Presence {
     this.#state = state;
     this.#seenAt = seenAt;
     if (state === before) return;
-    metrics.datastorePresent(store.id, state === "present");
+    metrics.datastorePresent(store.id, state === "present" ? 1 : 0);
     const about = { datastore: store.id, place };
     if (state === "present" && before === "absent") log.info(about, "the datastore is there again");
     if (state === "absent") {

@@ -4,6 +4,7 @@ import type { App } from "../../../origin/app.ts";
 import { startStack, type TestStack } from "../../support/app.ts";
 import { ask, type Heard, jsonOf, upload } from "../../support/http.ts";
 import { makePhoto } from "../../support/pictures.ts";
+import { requestsSeen } from "../../support/requests_seen.ts";
 import { until } from "../../support/until.ts";
 
 /** What many who want thumbnails at once cost, and what becomes of those who are too many. */
@@ -71,7 +72,7 @@ describe("thumbnails for many", () => {
 
 /** Asks for a thumbnail and leaves when the origin has heard of it; tells whether that was before it was made. */
 async function leaveWaiting({ tiers, origin: { app } }: TestStack, id: string): Promise<boolean> {
-  const seen = await app.metrics.requestsSeen();
+  const seen = await requestsSeen(app.metrics);
   const made = await thumbnailsMade(app);
   const leaving = new AbortController();
   const headers = { authorization: `Bearer ${USER}` };
@@ -79,7 +80,7 @@ async function leaveWaiting({ tiers, origin: { app } }: TestStack, id: string): 
     (answer) => answer.arrayBuffer().then(() => true),
     () => false,
   );
-  await until(async () => (await app.metrics.requestsSeen()) > seen, "it was not asked for");
+  await until(async () => (await requestsSeen(app.metrics)) > seen, "it was not asked for");
   const isMade = (await thumbnailsMade(app)) > made;
   leaving.abort();
   return !(await answered.catch(() => true)) && !isMade;

@@ -3,6 +3,7 @@ import { request } from "node:http";
 import { test } from "node:test";
 import type { App } from "../../../origin/app.ts";
 import { ask, type Heard, jsonOf } from "../../support/http.ts";
+import { requestsSeen } from "../../support/requests_seen.ts";
 import { until } from "../../support/until.ts";
 import { bytes, create, download, newUser, put, startLone } from "./stage.ts";
 
@@ -16,9 +17,9 @@ async function beginAsking(
   { metrics }: App,
   asking: () => Promise<Heard>,
 ): Promise<{ readonly heard: Promise<Heard> }> {
-  const before = await metrics.requestsSeen();
+  const before = await requestsSeen(metrics);
   const heard = asking();
-  await until(async () => (await metrics.requestsSeen()) > before, "the request is there");
+  await until(async () => (await requestsSeen(metrics)) > before, "the request is there");
   await pause(60);
   return { heard };
 }
