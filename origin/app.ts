@@ -1,7 +1,6 @@
 import { makeLimits } from "./access/limits/limits.ts";
 import { makeAccess } from "./app_access.ts";
 import { type Base, type Overrides, openBase } from "./app_base.ts";
-import { type Closers, closeAll, endWork } from "./app_closing.ts";
 import { openEdge } from "./app_edge.ts";
 import { listJobs } from "./app_jobs.ts";
 import { makeLive, needsRestart } from "./app_live.ts";
@@ -12,15 +11,19 @@ import { Server } from "./http/server.ts";
 import { type Schedule, startSchedule } from "./jobs/schedule.ts";
 import { Federation } from "./matrix/federation/federation.ts";
 import { ServerKeys } from "./matrix/keys/server_keys.ts";
+import { Closing } from "./platform/closing.ts";
 import { randomRequestId } from "./platform/ids.ts";
 import type { Metrics } from "./platform/metrics.ts";
 import { type MetricsServer, startMetricsServer } from "./platform/metrics_server.ts";
 import { needing } from "./platform/start_trouble.ts";
+import { sleep } from "./platform/time.ts";
 import type { Database } from "./stores/db/database.ts";
 import { nextGeneration } from "./stores/db/tables/generations.ts";
 
 /** How long the body of a request may stand still. */
 const BODY_IDLE_MS = 30_000;
+/** Background work under way gets so long to end, in milliseconds. */
+const DRAIN_MS = 10_000;
 
 /** A whole origin. */
 export interface App {
@@ -50,22 +53,17 @@ export interface App {
  * Errors: whatever keeps it from starting, with everything that was opened closed again.
  */
 export async function buildApp(config: Config, overrides: Overrides = {}): Promise<App> {
-  const closers: Closers = [];
+  const closing = new Closing();
   try {
-    const { endAllWork, ...app } = await construct(await openBase(config, overrides, closers));
-    const close = once(async () => {
-      await endAllWork();
-      await closeAll(closers);
-    });
-    return { ...app, close };
+    return await construct(await openBase(config, overrides, closing));
   } catch (error) {
-    await closeAll(closers).catch(() => undefined);
+    await closing.close().catch(() => undefined);
     throw error;
   }
 }
 
 /** From the bottom up: each `app_*.ts` makes one part of the house. */
-async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork: () => Promise<void> }> {
+async function construct(base: Base): Promise<App> {
   const { config, closers, clock, steady, log, metrics, db, cache, net } = base;
   const edge = openEdge(base);
   const live = await makeLive(base);
@@ -92,6 +90,15 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
   const server = await serve(base, { live, limits, access, media, federation, serverKeys, edge });
   const jobs = startSchedule(listJobs(base, { edge, live, accessLog: media.accessLog, logouts: access.logouts }), log);
 
+  const close = once(async () => {
+    await Promise.allSettled([
+      server.close(),
+      Promise.race([jobs.close(), sleep(DRAIN_MS)]),
+      Promise.race([media.letGo(), sleep(DRAIN_MS)]),
+    ]);
+    await closers.close();
+  });
+
   return {
     ...{ server, metrics, db, jobs },
     unexpected(error) {
@@ -101,7 +108,7 @@ async function construct(base: Base): Promise<Omit<App, "close"> & { endAllWork:
         "unexpected error: the process takes no more requests, and ends",
       );
     },
-    endAllWork: () => endWork(server, [() => jobs.close(), () => media.letGo()]),
+    close,
     async reconfigure(changed) {
       await live.change(changed);
       await access.afterChange();

@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { QUESTIONS_AT_ONCE } from "./access/tokens/token_lines.ts";
-import type { Closers } from "./app_closing.ts";
 import { type OpenDatastores, openDatastores } from "./app_datastores.ts";
 import { openDatabase } from "./app_stores.ts";
 import type { Config } from "./config/schema.ts";
@@ -11,6 +10,7 @@ import { OwnQuestions } from "./matrix/own_questions.ts";
 import { Net } from "./net/net.ts";
 import type { SafeFetch } from "./net/safe_fetch.ts";
 import { type Clock, type SteadyClock, steadyClock, systemClock } from "./platform/clock.ts";
+import type { Closing } from "./platform/closing.ts";
 import { type MakeId, randomMediaId } from "./platform/ids.ts";
 import { type Log, makeLog } from "./platform/log.ts";
 import { type Metrics, makeMetrics } from "./platform/metrics.ts";
@@ -56,7 +56,7 @@ export interface Base {
   /** As it was at the start; what may change while we run is in `Live`. */
   readonly config: Config;
   readonly overrides: Overrides;
-  readonly closers: Closers;
+  readonly closers: Closing;
   readonly clock: Clock;
   readonly steady: SteadyClock;
   readonly log: Log;
@@ -87,7 +87,7 @@ const THUMBNAIL_QUEUE = 500;
 const DECODER_BYTES = 1_200_000_000;
 
 /** Opens the database, the datastores, the way out, the decoders and the cache; each is noted in `closers` once it is open. */
-export async function openBase(config: Config, overrides: Overrides, closers: Closers): Promise<Base> {
+export async function openBase(config: Config, overrides: Overrides, closers: Closing): Promise<Base> {
   const clock = overrides.clock ?? systemClock;
   const steady = overrides.steady ?? steadyClock;
   const log = overrides.log ?? makeLog({ level: config.repo.logLevel, json: config.repo.jsonLogs, write: toStdout });
