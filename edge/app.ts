@@ -2,10 +2,11 @@ import { Router } from "itty-router";
 import { toMatrixError } from "../shared/http/failure_answer.ts";
 import { demandRequestLine } from "../shared/http/request_line.ts";
 import { errorAnswer, preflightAnswer, toResponse } from "../shared/http/respond.ts";
-import { FEDERATION_PREFIXES } from "../shared/matrix/federation_path.ts";
 import { MatrixError } from "../shared/matrix/matrix_error.ts";
+import { FEDERATION_PREFIXES, MEDIA_PREFIXES } from "../shared/matrix/media_target.ts";
 import { parseDescriptor } from "../shared/tiers/descriptor.ts";
-import { parseDomainDocument, parseServerKeyDocument } from "../shared/tiers/server_key_document.ts";
+import { parseDomainDocument } from "../shared/tiers/domain_policy.ts";
+import { parseServerKeyDocument } from "../shared/tiers/server_key.ts";
 import { parseVerdict } from "../shared/tiers/verdict.ts";
 import { openBucket } from "./bucket.ts";
 import { DocumentCache } from "./cache/document_cache.ts";
@@ -39,9 +40,6 @@ export interface EdgeParts {
 }
 
 type Handler = (visit: Visit) => Promise<Response>;
-
-/** Both kinds of media, under the names the two APIs have had. Everything beneath them is decided by `shared/matrix/media_path`. */
-const MEDIA_PREFIXES = ["client/v1/media", "media/v3", "media/r0", "media/v1"];
 
 /** Builds the edge, once per isolate: the caches in it are shared by all requests and hold plain data only. */
 export function buildApp(config: EdgeConfig, { clock, makeId }: EdgeParts): EdgeApp {
@@ -83,10 +81,10 @@ function makeRouter({ media, federation, forward }: { media: Handler; federation
   });
   const respond = (handler: Handler) => (_request: unknown, visit: Visit) => handler(visit);
   router.options("*", () => toResponse(preflightAnswer()));
-  for (const prefix of MEDIA_PREFIXES) {
+  for (const prefix of [...MEDIA_PREFIXES.authenticated, ...MEDIA_PREFIXES.legacy]) {
     for (const kind of ["download", "thumbnail"]) {
-      router.get(`/_matrix/${prefix}/${kind}/:ids+`, respond(media));
-      router.head(`/_matrix/${prefix}/${kind}/:ids+`, respond(media));
+      router.get(`${prefix}/${kind}/:ids+`, respond(media));
+      router.head(`${prefix}/${kind}/:ids+`, respond(media));
     }
   }
   for (const prefix of FEDERATION_PREFIXES) {

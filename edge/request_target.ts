@@ -1,4 +1,4 @@
-import { HOP_PATHS, HOP_PREFIX } from "../shared/tiers/hop_paths.ts";
+import { HOP_PATHS, HOP_PREFIX } from "../shared/tiers/hop.ts";
 
 /**
  * Path and query as the client sent them, from `request.url`. workerd hands those bytes on (it resolves plain dot segments, as

@@ -1,7 +1,6 @@
 import type { ServedMedia } from "../../shared/http/media_answer.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import { type MediaRoute, parseMediaTarget } from "../../shared/matrix/media_path.ts";
-import { parseMediaQuery } from "../../shared/matrix/media_query.ts";
+import { type MediaRoute, parseMediaQuery, parseMediaTarget } from "../../shared/matrix/media_target.ts";
 import { parseThumbnailQuery, pickThumbnail } from "../../shared/matrix/thumbnail_size.ts";
 import type { LiveDescriptor } from "../../shared/tiers/descriptor.ts";
 import { descriptorKey, thumbnailKey } from "../../shared/tiers/object_key.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import type { LiveDescriptor } from "../../shared/tiers/descriptor.ts";
-import type { ServingPolicy } from "../../shared/tiers/serving_policy.ts";
+import type { ServingPolicy } from "../../shared/tiers/domain_policy.ts";
 import { makeVisit } from "../visit.ts";
 import { makeDecide } from "./decide_media.ts";
 import type { Found } from "./find_descriptor.ts";

@@ -1,5 +1,5 @@
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import type { ServedDomain } from "../../shared/tiers/served_domain.ts";
+import type { ServedDomain } from "../../shared/tiers/domain_policy.ts";
 import { Flight } from "../cache/flight.ts";
 import { Lru } from "../cache/lru.ts";
 import type { OriginClient } from "../origin/origin_client.ts";

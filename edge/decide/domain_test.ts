@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import type { ServedDomain } from "../../shared/tiers/served_domain.ts";
+import type { ServedDomain } from "../../shared/tiers/domain_policy.ts";
 import { makeVisit } from "../visit.ts";
 import { makeFindDomain } from "./domain.ts";
 

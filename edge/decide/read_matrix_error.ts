@@ -1,5 +1,6 @@
 import * as z from "zod/mini";
 import { isErrcode, MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { parseDocument } from "../../shared/tiers/parse_document.ts";
 
 const schema = z.looseObject({
   errcode: z.string(),
@@ -13,7 +14,7 @@ const schema = z.looseObject({
  * An answer that is no Matrix error becomes `M_UNKNOWN` with its status.
  */
 export function readMatrixError(response: Response, text: string): MatrixError {
-  const read = parse(text);
+  const read = parseDocument(schema, text);
   if (!read)
     return new MatrixError("M_UNKNOWN", "The origin answered in a form unknown here", { status: badStatus(response) });
   const { errcode, error, mr_errcode, retry_after_ms, ...extra } = read;
@@ -23,14 +24,6 @@ export function readMatrixError(response: Response, text: string): MatrixError {
     retryAfterMs: retry_after_ms ?? retryAfterOf(response),
     extra,
   });
-}
-
-function parse(text: string): z.infer<typeof schema> | undefined {
-  try {
-    return schema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
 }
 
 /** A success or a redirect where a verdict was asked for is the gateway's fault. */

@@ -1,8 +1,8 @@
 import { importPublicKey, type SigningKey } from "../../shared/matrix/signing.ts";
 import { readServerCredentials, verifySignatures } from "../../shared/matrix/x_matrix.ts";
+import type { DomainDocument, ServingPolicy } from "../../shared/tiers/domain_policy.ts";
 import { domainKey, signingKeyKey } from "../../shared/tiers/object_key.ts";
-import type { DomainDocument, ServerKeyDocument } from "../../shared/tiers/server_key_document.ts";
-import type { ServingPolicy } from "../../shared/tiers/serving_policy.ts";
+import type { ServerKeyDocument } from "../../shared/tiers/server_key.ts";
 import type { DocumentCache } from "../cache/document_cache.ts";
 import { Lru } from "../cache/lru.ts";
 import type { Clock } from "../steady_clock.ts";

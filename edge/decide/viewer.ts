@@ -1,6 +1,6 @@
 import type { Credentials } from "../../shared/matrix/access_token.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import type { ServingPolicy } from "../../shared/tiers/serving_policy.ts";
+import type { ServingPolicy } from "../../shared/tiers/domain_policy.ts";
 import type { LiveVerdict } from "../../shared/tiers/verdict.ts";
 import { credentialsOf, type Visit } from "../visit.ts";
 import type { Judge } from "./auth.ts";

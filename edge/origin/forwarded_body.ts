@@ -1,4 +1,4 @@
-import { BODY_END_HEADER, bodyEndBytes } from "../../shared/http/body_end.ts";
+import { BODY_END_HEADER, bodyEndBytes } from "../../shared/tiers/hop.ts";
 
 /** A body on its way to the origin, and what must be told of it. */
 export interface ForwardedBody {
@@ -12,7 +12,7 @@ export function forwardedBody({ method, body }: Request): Request["body"] {
 }
 
 /**
- * The client's body with the proof that it is whole (`shared/http/body_end`): one with a length proves it by that. `word` must be
+ * The client's body with the proof that it is whole (`shared/tiers/hop`): one with a length proves it by that. `word` must be
  * one that the client cannot know.
  */
 export function provenBody(request: Request, word: string): ForwardedBody {

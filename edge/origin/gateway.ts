@@ -1,5 +1,5 @@
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import { HOP_REFUSED_HEADER } from "../../shared/tiers/hop_signature.ts";
+import { HOP_REFUSED_HEADER } from "../../shared/tiers/hop.ts";
 
 /** When a client may try again after the origin was not there, in milliseconds. */
 const RETRY_AFTER_MS = 5_000;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import { HOP_REFUSED_HEADER } from "../../shared/tiers/hop_signature.ts";
+import { HOP_REFUSED_HEADER } from "../../shared/tiers/hop.ts";
 import { answered, demandOrigin } from "./gateway.ts";
 
 /** An answer with a body that nobody has read. */

@@ -1,8 +1,7 @@
 import type { Credentials } from "../../shared/matrix/access_token.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import { HOP_PATHS } from "../../shared/tiers/hop_paths.ts";
-import { hopHeaders } from "../../shared/tiers/hop_signature.ts";
-import { parseServedDomain, type ServedDomain } from "../../shared/tiers/served_domain.ts";
+import { parseServedDomain, type ServedDomain } from "../../shared/tiers/domain_policy.ts";
+import { HOP_PATHS, hopHeaders } from "../../shared/tiers/hop.ts";
 import {
   type LiveVerdict,
   parseVerdict,

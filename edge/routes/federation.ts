@@ -1,7 +1,6 @@
 import { answerFederation, type FederationAnswer, formatBoundary } from "../../shared/http/federation_answer.ts";
-import { type FederationRoute, parseFederationTarget } from "../../shared/matrix/federation_path.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import { parseMediaQuery } from "../../shared/matrix/media_query.ts";
+import { type FederationRoute, parseFederationTarget, parseMediaQuery } from "../../shared/matrix/media_target.ts";
 import type { Mxc } from "../../shared/matrix/mxc.ts";
 import { parseThumbnailQuery, pickThumbnail, type ThumbnailRequest } from "../../shared/matrix/thumbnail_size.ts";
 import type { LiveDescriptor } from "../../shared/tiers/descriptor.ts";

@@ -1,4 +1,4 @@
-import type { ServingPolicy } from "../../shared/tiers/serving_policy.ts";
+import type { ServingPolicy } from "../../shared/tiers/domain_policy.ts";
 import type { QuotaRules } from "../access/limits/quota.ts";
 import type { SigningIdentity } from "../matrix/signing_keys.ts";
 import type { ImageFormat } from "../platform/image_types.ts";

@@ -9,7 +9,7 @@ import {
 } from "../../shared/http/request_line.ts";
 import { errorAnswer, preflightAnswer } from "../../shared/http/respond.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import { HOP_PREFIX } from "../../shared/tiers/hop_paths.ts";
+import { HOP_PREFIX } from "../../shared/tiers/hop.ts";
 import { QUESTION_HEADER } from "../matrix/own_questions.ts";
 import { sleep } from "../platform/time.ts";
 import { Dispatcher, type DispatcherParts } from "./dispatcher.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { decodeBase64, importPublicKey } from "../../shared/matrix/signing.ts";
+import { decodeBase64 } from "../../shared/matrix/encoding.ts";
+import { importPublicKey } from "../../shared/matrix/signing.ts";
 import { parseXMatrix, readServerCredentials, verifySignatures } from "../../shared/matrix/x_matrix.ts";
 import { formatXMatrix, importSeed, signRequest } from "./signing.ts";
 

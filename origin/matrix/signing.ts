@@ -1,8 +1,7 @@
+import { decodeBase64, encodeUnpadded } from "../../shared/matrix/encoding.ts";
 import {
   asObject,
-  decodeBase64,
   ED25519,
-  encodeUnpadded,
   type JsonObject,
   ownObject,
   type SigningKey,

@@ -1,6 +1,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { decodeBase64, encodeUnpadded, isSigningKeyId, type SigningKey } from "../../shared/matrix/signing.ts";
+import { decodeBase64, encodeUnpadded } from "../../shared/matrix/encoding.ts";
+import { isSigningKeyId, type SigningKey } from "../../shared/matrix/signing.ts";
 import { importSeed } from "./signing.ts";
 
 /** The signing keys of our own server names, and the files that hold them. */

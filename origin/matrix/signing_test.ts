@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import {
-  decodeBase64,
-  importPublicKey,
-  isSigningKeyId,
-  type SigningKey,
-  verifyJson,
-} from "../../shared/matrix/signing.ts";
+import { decodeBase64 } from "../../shared/matrix/encoding.ts";
+import { importPublicKey, isSigningKeyId, type SigningKey, verifyJson } from "../../shared/matrix/signing.ts";
 import { importSeed, signJson } from "./signing.ts";
 
 const vectors = JSON.parse(readFileSync(new URL("../../test/vectors/matrix_spec.json", import.meta.url), "utf8"));

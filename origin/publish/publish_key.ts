@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
+import type { DomainDocument, ServingPolicy } from "../../shared/tiers/domain_policy.ts";
 import { domainKey, signingKeyKey } from "../../shared/tiers/object_key.ts";
-import type { DomainDocument, ServerKeyDocument } from "../../shared/tiers/server_key_document.ts";
-import type { ServingPolicy } from "../../shared/tiers/serving_policy.ts";
+import type { ServerKeyDocument } from "../../shared/tiers/server_key.ts";
 import type { ServerKey } from "../matrix/keys/server_keys.ts";
 import type { Clock, SteadyClock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";

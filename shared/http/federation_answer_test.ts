@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { answerFederation, formatBoundary } from "./federation_answer.ts";
-import { parseBoundary } from "./multipart_mixed.ts";
+import { answerFederation, formatBoundary, frameMedia } from "./federation_answer.ts";
 
 const MEDIA = {
   kind: "download",
@@ -33,6 +32,39 @@ test("a boundary is 32 letters and digits, whatever the bits", () => {
   for (const byte of [0, 15, 255]) {
     const boundary = formatBoundary(new Uint8Array(16).fill(byte));
     assert.match(boundary, /^[0-9a-f]{32}$/);
-    assert.equal(parseBoundary(answerFederation(boundary, MEDIA).headers["content-type"]), boundary);
+    const type = answerFederation(boundary, MEDIA).headers["content-type"];
+    assert.equal(type, `multipart/mixed; boundary=${boundary}`);
   }
+});
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+test("media is framed in the plain form that strict readers need", () => {
+  const frame = frameMedia("gc0p4Jq0M2Yt08jU534c0p", {
+    contentType: "text/plain",
+    contentDisposition: 'inline; filename="note.txt"',
+  });
+  assert.equal(frame.contentType, "multipart/mixed; boundary=gc0p4Jq0M2Yt08jU534c0p");
+  assert.equal(
+    text(frame.head),
+    "\r\n--gc0p4Jq0M2Yt08jU534c0p\r\nContent-Type: application/json\r\n\r\n{}\r\n--gc0p4Jq0M2Yt08jU534c0p\r\n" +
+      'Content-Type: text/plain\r\nContent-Disposition: inline; filename="note.txt"\r\n\r\n',
+  );
+  assert.equal(text(frame.tail), "\r\n--gc0p4Jq0M2Yt08jU534c0p--\r\n");
+});
+
+test("the length is that of head, media and tail in bytes", () => {
+  const frame = frameMedia("b", { contentType: "text/plain", contentDisposition: 'inline; filename="é🐔"' });
+  const body = Buffer.concat([frame.head, Buffer.alloc(1000), frame.tail]);
+  assert.equal(frame.lengthWith(1000), body.byteLength);
+  assert.ok(text(frame.head).includes("é🐔"));
+});
+
+test("nothing can be smuggled into the envelope", () => {
+  for (const bad of ["a\r\nX: y", "a\nb", "a\0b", "a\x7fb"]) {
+    assert.throws(() => frameMedia("b", { contentType: bad, contentDisposition: "inline" }));
+    assert.throws(() => frameMedia("b", { contentType: "a/b", contentDisposition: bad }));
+  }
+  for (const bad of ["", "a b", 'a"', "a;b", "a-b", "x".repeat(71)])
+    assert.throws(() => frameMedia(bad, { contentType: "a/b", contentDisposition: "inline" }), bad);
 });

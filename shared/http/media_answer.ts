@@ -2,6 +2,7 @@ import { MatrixError } from "../matrix/matrix_error.ts";
 import { type ByteSlice, parseRange } from "./byte_range.ts";
 import {
   type ConditionalHeaders,
+  formatHttpDate,
   isNotModified,
   isPreconditionFailed,
   rangeApplies,
@@ -9,7 +10,6 @@ import {
 } from "./conditional.ts";
 import { essence, normaliseContentType } from "./content_type.ts";
 import { contentDisposition } from "./disposition.ts";
-import { formatHttpDate } from "./http_date.ts";
 import { COMMON_HEADERS } from "./respond.ts";
 
 /**

@@ -1,6 +1,9 @@
-import { acceptsByName } from "./accepts_type.ts";
 import { MatrixError } from "./matrix_error.ts";
+import { parseBoolean } from "./media_target.ts";
 
+/** Which thumbnail a request means, by the rules of a domain, and of which size it becomes. */
+
+/** CS API, Thumbnails: what becomes of the aspect ratio. */
 export type ThumbnailMethod = "crop" | "scale";
 
 /** Width and height in pixels. */
@@ -38,6 +41,9 @@ export interface ThumbnailPolicy {
 /** Longest side that may be asked for. No answer is larger than its source anyway. */
 const MAX_SIDE = 16_384;
 
+/** How much of an `Accept` header is read, in characters: browsers send a few hundred. */
+const MAX_ACCEPT = 4_096;
+
 /** CS API, Thumbnails. */
 const STANDARD_SIZES: readonly Size[] = [
   { width: 32, height: 32 },
@@ -49,7 +55,7 @@ const STANDARD_SIZES: readonly Size[] = [
 
 /**
  * Reads the query of a thumbnail request; the method is `scale` unless it says `crop`.
- * Throws 400: M_MISSING_PARAM for an absent side, M_UNKNOWN for one that is no whole number from 1 to 16384 (the table of errors
+ * Throws 400: M_MISSING_PARAM for an absent side, M_UNKNOWN for one that is not a whole number from 1 to 16384 (the table of errors
  * of the endpoint), M_INVALID_PARAM for an unknown method or an unreadable boolean.
  */
 export function parseThumbnailQuery(query: URLSearchParams): ThumbnailRequest {
@@ -57,7 +63,7 @@ export function parseThumbnailQuery(query: URLSearchParams): ThumbnailRequest {
     width: parseSide(query, "width"),
     height: parseSide(query, "height"),
     method: parseMethod(query.get("method")),
-    animated: parseAnimated(query.get("animated") || query.get("org.matrix.msc2705.animated")),
+    animated: parseBoolean(query, ["animated", "org.matrix.msc2705.animated"], undefined),
   };
 }
 
@@ -104,14 +110,6 @@ function parseMethod(text: string | null): ThumbnailMethod {
   if (text === "crop") return text;
   if (!text || text === "scale") return "scale";
   throw new MatrixError("M_INVALID_PARAM", "method must be crop or scale");
-}
-
-function parseAnimated(text: string | null): boolean | undefined {
-  if (!text) return undefined;
-  // All that Go reads as a boolean, because matrix-media-repo's clients may send it.
-  if (/^(1|t|T|true|TRUE|True)$/.test(text)) return true;
-  if (/^(0|f|F|false|FALSE|False)$/.test(text)) return false;
-  throw new MatrixError("M_INVALID_PARAM", "animated must be true or false");
 }
 
 function pickBox(request: ThumbnailRequest, configured: readonly Size[]): Size {
@@ -169,4 +167,16 @@ function fit(shape: Size, box: Size, mayGrow = false): Size {
 /** Integers first, one division last: exact wherever the result is whole. */
 function scaled(side: number, by: number, from: number): number {
   return Math.max(1, Math.round((side * by) / from));
+}
+
+/**
+ * Whether an `Accept` header (RFC 9110 §12.5.1) asks for a media type by its name: wildcards do not count, because programs that
+ * send nothing else cannot always show everything. `q=0` refuses. The type is compared in lower case, without its parameters.
+ */
+function acceptsByName(accept: string | null | undefined, type: string): boolean {
+  for (const range of (accept ?? "").slice(0, MAX_ACCEPT).split(",")) {
+    const [name = "", ...parameters] = range.split(";");
+    if (name.trim().toLowerCase() === type) return !parameters.some((one) => /^\s*q\s*=\s*0(?:\.0*)?\s*$/i.test(one));
+  }
+  return false;
 }

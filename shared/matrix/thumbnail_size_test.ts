@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { cpuMsOf } from "../../test/support/cpu_time.ts";
 import { MatrixError } from "./matrix_error.ts";
 import {
   outputSize,
@@ -178,4 +179,34 @@ test("every difference between thumbnails shows in the suffix", () => {
   assert.equal(thumbnailSuffix({ ...base, method: "crop", animated: true }), "320x240-crop-animated");
   assert.equal(thumbnailSuffix({ ...base, format: "webp" }), "320x240-scale-webp");
   assert.equal(thumbnailSuffix({ ...base, animated: true, format: "webp" }), "320x240-scale-animated-webp");
+});
+
+function takesWebp(accept: string | null | undefined): boolean {
+  const request = { width: 32, height: 32, method: "scale", animated: undefined } as const;
+  const policy = { sizes: [], dynamicSizing: false, defaultAnimated: false, allowAnimated: false, preferWebp: true };
+  return pickThumbnail(request, policy, accept).format === "webp";
+}
+
+test("WebP is made for who names it, in any case, at any place, with any weight but none", () => {
+  const yes = [
+    "image/webp",
+    "IMAGE/WebP",
+    "image/avif,image/webp,image/apng,*/*;q=0.8",
+    "text/html, image/webp;q=0.1",
+    "image/webp; q=1.000",
+    "image/webp;q=0.001",
+  ];
+  for (const accept of yes) assert.equal(takesWebp(accept), true, accept);
+  const no = ["", "*/*", "image/*", "image/webpx", "ximage/webp", "image/webp;q=0", "image/webp ; Q=0.00", "image/png"];
+  for (const accept of no) assert.equal(takesWebp(accept), false, accept);
+  assert.equal(takesWebp(undefined), false);
+  assert.equal(takesWebp(null), false);
+});
+
+test("a hostile Accept header takes no time", () => {
+  const tookMs = cpuMsOf(() => {
+    takesWebp(`image/webp;${" q=0".repeat(20_000)}`);
+    takesWebp(",".repeat(60_000));
+  });
+  assert.ok(tookMs < 500, `${tookMs} ms`);
 });

@@ -1,6 +1,7 @@
 import * as z from "zod/mini";
 import { isMediaId } from "../matrix/mxc.ts";
 import { isServerName } from "../matrix/server_name.ts";
+import { parseDocument } from "./parse_document.ts";
 
 /** What the edge must know to serve one media, or one thumbnail (which has a descriptor of its own). Written by the origin only. */
 export interface LiveDescriptor {
@@ -70,20 +71,7 @@ const tombstoneSchema = z.object({
 
 const descriptorSchema = z.union([tombstoneSchema, liveSchema]);
 
-/** Reads a descriptor; undefined for broken JSON, an unknown version or anything else that is none: then the origin is asked. */
+/** Reads a descriptor; undefined for broken JSON, an unknown version or anything else: then the origin must be asked. */
 export function parseDescriptor(text: string): Descriptor | undefined {
-  try {
-    return descriptorSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
-}
-
-/**
- * Whether `next` may replace `present`: it is of a larger generation, or of the same one and knows a body where `present` has none
- * (a fill of the same truth). A late writer with an older truth never wins.
- */
-export function supersedes(next: Descriptor, present: Descriptor): boolean {
-  if (next.gen !== present.gen) return next.gen > present.gen;
-  return !next.gone && !present.gone && next.body !== undefined && present.body === undefined;
+  return parseDocument(descriptorSchema, text);
 }

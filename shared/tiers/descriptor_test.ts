@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type LiveDescriptor, parseDescriptor, supersedes, type Tombstone } from "./descriptor.ts";
+import { type LiveDescriptor, parseDescriptor, type Tombstone } from "./descriptor.ts";
 
 const live: LiveDescriptor = {
   v: 1,
@@ -60,20 +60,4 @@ test("a tombstone may say that its media can come again, and nothing else about 
 test("what says that it is gone is gone, whatever else it says", () => {
   assert.deepEqual(parse({ ...live, ...tombstone }), tombstone);
   assert.equal(parse({ ...live, gone: true }), undefined);
-});
-
-test("the larger generation wins, in both directions between living and gone", () => {
-  assert.equal(supersedes(tombstone, live), true);
-  assert.equal(supersedes(live, tombstone), false);
-  assert.equal(supersedes({ ...live, gen: 9 }, tombstone), true);
-  assert.equal(supersedes({ ...live, gen: 6 }, live), false);
-});
-
-test("of equal generations only a body that was missing wins", () => {
-  const { body: _, ...bare } = live;
-  assert.equal(supersedes(live, bare), true);
-  assert.equal(supersedes(bare, live), false);
-  assert.equal(supersedes(live, live), false);
-  assert.equal(supersedes({ ...live, gen: 8 }, tombstone), false);
-  assert.equal(supersedes(tombstone, { ...bare, gen: 8 }), false);
 });

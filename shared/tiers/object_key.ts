@@ -1,3 +1,4 @@
+import { toHex } from "../matrix/encoding.ts";
 import type { Mxc } from "../matrix/mxc.ts";
 import { type ThumbnailSpec, thumbnailSuffix } from "../matrix/thumbnail_size.ts";
 
@@ -34,7 +35,7 @@ export async function verdictKey(who: VerdictSubject): Promise<string> {
   const parts = [who.host.toLowerCase(), who.token, who.userId, who.deviceId];
   const text = parts.map(lengthPrefixed).join("");
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return `a/${hex(new Uint8Array(digest))}`;
+  return `a/${toHex(new Uint8Array(digest))}`;
 }
 
 /** Where a server's signing key lies. */
@@ -50,8 +51,4 @@ export function domainKey(serverName: string): string {
 /** Prefixed by its length, so that no two lists of parts read the same; an absent part differs from an empty one. */
 function lengthPrefixed(part: string | undefined): string {
   return part === undefined ? "-" : `${part.length}:${part}`;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

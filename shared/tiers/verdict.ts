@@ -1,5 +1,6 @@
 import * as z from "zod/mini";
-import { type ServingPolicy, servingPolicySchema } from "./serving_policy.ts";
+import { type ServingPolicy, servingPolicySchema } from "./domain_policy.ts";
+import { parseDocument } from "./parse_document.ts";
 
 /** A homeserver's "yes" to one access token, and what the domain's configuration makes of it. Refusals are never written down. */
 export interface LiveVerdict {
@@ -51,13 +52,9 @@ const verdictSchema = z.union([
   liveSchema,
 ]);
 
-/** Reads a verdict; undefined for broken JSON, an unknown version or anything else that is none: then the origin is asked. Expiry is the reader's to check. */
+/** Reads a verdict; undefined for broken JSON, an unknown version or anything else: then the origin must be asked. Expiry is the reader's to check. */
 export function parseVerdict(text: string): Verdict | undefined {
-  try {
-    return verdictSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
+  return parseDocument(verdictSchema, text);
 }
 
 /** Reads the scope of a verdict; one that is unknown here is the shortest. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { HOP_PATHS } from "../../shared/tiers/hop_paths.ts";
+import { HOP_PATHS } from "../../shared/tiers/hop.ts";
 import { descriptorKey } from "../../shared/tiers/object_key.ts";
 import { PLAIN_POLICY } from "../support/plain_policy.ts";
 import { ask } from "./ask.ts";

@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { BODY_END_HEADER, bodyEndBytes, takeBodyEnd } from "../../shared/http/body_end.ts";
-import { HOP_PATHS } from "../../shared/tiers/hop_paths.ts";
-import { type Hop, verifyHop } from "../../shared/tiers/hop_signature.ts";
-import type { ServedDomain } from "../../shared/tiers/served_domain.ts";
+import { takeBodyEnd } from "../../origin/http/request/request_body.ts";
+import type { ServedDomain } from "../../shared/tiers/domain_policy.ts";
+import { BODY_END_HEADER, bodyEndBytes, HOP_PATHS, type Hop, verifyHop } from "../../shared/tiers/hop.ts";
 import type { LiveVerdict, VerdictScope } from "../../shared/tiers/verdict.ts";
 import { PLAIN_POLICY } from "../support/plain_policy.ts";
 

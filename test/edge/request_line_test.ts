@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { MAX_TARGET_LENGTH } from "../../shared/http/request_line.ts";
-import { HOP_PATHS } from "../../shared/tiers/hop_paths.ts";
+import { HOP_PATHS } from "../../shared/tiers/hop.ts";
 import { ask } from "./ask.ts";
 import { openStage, type Stage, TOKEN, v1 } from "./stage.ts";
 

@@ -189,7 +189,7 @@ describe("a server that leads elsewhere", () => {
       response.writeHead(200, { "content-type": "image/png", "content-disposition": 'inline; filename="x.png"' });
       response.end("from the cdn");
     });
-    const { frameLocation } = await import("../../shared/http/multipart_mixed.ts");
+    const { frameLocation } = await import("../support/multipart.ts");
     stage.remote.instead.set(`${DOWNLOAD}moved`, (_, response) => {
       const { head, tail } = frameLocation("b0undary", `https://${other.name}/cdn/file?signature=secret`);
       response.writeHead(200, MULTIPART).end(Buffer.concat([head, tail]));

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { importSeed, signJson, signRequest } from "../../origin/matrix/signing.ts";
 import { generateSigningKey, writeSigningKeys } from "../../origin/matrix/signing_keys.ts";
-import { frameMedia } from "../../shared/http/multipart_mixed.ts";
+import { frameMedia } from "../../shared/http/federation_answer.ts";
 import { importPublicKey, type SigningKey } from "../../shared/matrix/signing.ts";
 import { parseXMatrix, verifyRequest } from "../../shared/matrix/x_matrix.ts";
 import { type Authority, makeAuthority } from "./certificates.ts";

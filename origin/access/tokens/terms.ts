@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { ServingPolicy } from "../../../shared/tiers/serving_policy.ts";
+import type { ServingPolicy } from "../../../shared/tiers/domain_policy.ts";
 import type { ApplicationService } from "./application_service.ts";
 
 /** What the configuration says of a homeserver's tokens, and of how their bearers are served: all that a verdict follows from, but for the token. */

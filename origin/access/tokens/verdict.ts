@@ -1,5 +1,5 @@
 import type { Credentials } from "../../../shared/matrix/access_token.ts";
-import type { ServingPolicy } from "../../../shared/tiers/serving_policy.ts";
+import type { ServingPolicy } from "../../../shared/tiers/domain_policy.ts";
 import { type LiveVerdict, VERDICT_MEMORY_MS, type VerdictScope } from "../../../shared/tiers/verdict.ts";
 import { Circuit } from "../../platform/circuit.ts";
 import type { Clock, SteadyClock } from "../../platform/clock.ts";

@@ -1,6 +1,11 @@
-import { type FederationRoute, parseFederationTarget } from "../../../shared/matrix/federation_path.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
-import { type MediaRoute, parseMediaTarget } from "../../../shared/matrix/media_path.ts";
+import {
+  decodeSegment,
+  type FederationRoute,
+  type MediaRoute,
+  parseFederationTarget,
+  parseMediaTarget,
+} from "../../../shared/matrix/media_target.ts";
 import { isMediaId, type Mxc } from "../../../shared/matrix/mxc.ts";
 import { isServerName } from "../../../shared/matrix/server_name.ts";
 import { unrecognized } from "../errors.ts";
@@ -34,8 +39,8 @@ export function federationPath({ target }: PathOf): FederationRoute {
 
 /** The media that a path of the form …/:serverName/:mediaId names. */
 export function mxcPath({ segments }: PathOf): Mxc {
-  const serverName = decode(segments.serverName);
-  const mediaId = decode(segments.mediaId);
+  const serverName = decodeSegment(segments.serverName ?? "");
+  const mediaId = decodeSegment(segments.mediaId ?? "");
   if (serverName === undefined || !isServerName(serverName)) throw invalid("server name");
   if (mediaId === undefined || !isMediaId(mediaId)) throw invalid("media id");
   return { serverName, mediaId };
@@ -43,17 +48,9 @@ export function mxcPath({ segments }: PathOf): Mxc {
 
 /** The server of a path of the form …/:serverName, decoded; whether it can be one is for the handler to find out. */
 export function serverNamePath({ segments }: PathOf): string {
-  const serverName = decode(segments.serverName);
+  const serverName = decodeSegment(segments.serverName ?? "");
   if (serverName === undefined) throw invalid("server name");
   return serverName;
-}
-
-function decode(segment: string | undefined): string | undefined {
-  try {
-    return segment === undefined ? undefined : decodeURIComponent(segment);
-  } catch {
-    return undefined;
-  }
 }
 
 /** A segment that is not what it must be. */

@@ -1,13 +1,13 @@
 import type { IncomingMessage } from "node:http";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
-import { HOP_PATHS } from "../../../shared/tiers/hop_paths.ts";
 import {
   HOP_HEADERS,
+  HOP_PATHS,
   HOP_REFUSED_HEADER,
   type Hop,
   type HopRefusal,
   verifyHop,
-} from "../../../shared/tiers/hop_signature.ts";
+} from "../../../shared/tiers/hop.ts";
 import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { Log } from "../../platform/log.ts";
@@ -100,7 +100,7 @@ export function askedTarget({ url = "/", headers }: Pick<IncomingMessage, "url" 
 
 /**
  * The path for the router. Percent signs are doubled, so that the router decodes nothing: each route decodes the raw target
- * itself, once, by the rules of `shared/matrix/media_path`.
+ * itself, once, by the rules of `shared/matrix/media_target`.
  */
 export function routablePath(target: string): string {
   const path = target.split("?", 1)[0] ?? "/";

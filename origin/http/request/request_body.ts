@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import * as z from "zod";
-import { BODY_END_HEADER, bodyEndBytes, takeBodyEnd } from "../../../shared/http/body_end.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { BODY_END_HEADER, bodyEndBytes } from "../../../shared/tiers/hop.ts";
 import { readBytes } from "../../platform/bytes.ts";
 
 /** Reads the bodies of requests: uploads as streams of bytes, everything else as small JSON objects. */
@@ -34,7 +34,7 @@ const MAX_JSON_BYTES = 64 * 1024;
  * (`lingering_close.ts`).
  *
  * Errors: 408 for a body that stops or drips for `idleMs` milliseconds, since it holds a temporary file; 400 for one that breaks off,
- * and for one of unknown length from our edge without the word that proves it whole (`shared/http/body_end`); 501 for a
+ * and for one of unknown length from our edge without the word that proves it whole (`shared/tiers/hop`); 501 for a
  * transfer coding other than chunked.
  */
 export function readBody(request: IncomingMessage, options: BodyOptions): AsyncIterable<Uint8Array> {
@@ -165,4 +165,28 @@ function unknownCoding(): MatrixError {
 
 function tooSlow(): MatrixError {
   return new MatrixError("M_UNKNOWN", "The body did not arrive in time", { status: 408 });
+}
+
+/** The chunks of `source` without these last bytes. Throws `broken()` at the end of one that does not end with them. */
+export async function* takeBodyEnd(
+  source: AsyncIterable<Uint8Array>,
+  end: Uint8Array,
+  broken: () => Error,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let held = new Uint8Array(0);
+  for await (const chunk of source) {
+    const here = joined(held, chunk);
+    const ready = Math.max(0, here.byteLength - end.byteLength);
+    held = here.slice(ready);
+    if (ready > 0) yield here.subarray(0, ready);
+  }
+  if (held.byteLength !== end.byteLength || held.some((byte, at) => byte !== end[at])) throw broken();
+}
+
+function joined(one: Uint8Array, other: Uint8Array): Uint8Array {
+  if (one.byteLength === 0) return other;
+  const both = new Uint8Array(one.byteLength + other.byteLength);
+  both.set(one);
+  both.set(other, one.byteLength);
+  return both;
 }

@@ -1,6 +1,6 @@
 import { type Answer, jsonAnswer } from "../../../shared/http/respond.ts";
-import { HOP_PATHS } from "../../../shared/tiers/hop_paths.ts";
-import type { ServedDomain } from "../../../shared/tiers/served_domain.ts";
+import type { ServedDomain } from "../../../shared/tiers/domain_policy.ts";
+import { HOP_PATHS } from "../../../shared/tiers/hop.ts";
 import { VERDICT_SCOPE_HEADER } from "../../../shared/tiers/verdict.ts";
 import { requireCredentials } from "../authenticate.ts";
 import { type Route, route } from "../route.ts";

@@ -1,5 +1,4 @@
-import { FEDERATION_PREFIXES } from "../../../shared/matrix/federation_path.ts";
-import { parseMediaQuery } from "../../../shared/matrix/media_query.ts";
+import { FEDERATION_PREFIXES, parseMediaQuery } from "../../../shared/matrix/media_target.ts";
 import { parseThumbnailQuery } from "../../../shared/matrix/thumbnail_size.ts";
 import { federationPath } from "../request/paths.ts";
 import { type Route, route } from "../route.ts";

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { importPublicKey, isSigningKeyId, verifyJson } from "../../../shared/matrix/signing.ts";
+import { parseDocument } from "../../../shared/tiers/parse_document.ts";
 
 /** The keys by which a server signs requests now. */
 export interface KeySet {
@@ -76,13 +77,9 @@ const keptSchema = z.object({
  * another server, or is said to be good for longer than any key is.
  */
 export function readKeptKeys(text: string, serverName: string, nowMs: number): KeptKeys | undefined {
-  try {
-    const { data } = keptSchema.safeParse(JSON.parse(text));
-    const isSound = data?.serverName === serverName && data.fetchedAtMs <= nowMs + MAX_SKEW_MS;
-    return isSound && data.validUntilMs <= data.fetchedAtMs + MAX_VALIDITY_MS ? data : undefined;
-  } catch {
-    return undefined;
-  }
+  const data = parseDocument(keptSchema, text);
+  const isSound = data?.serverName === serverName && data.fetchedAtMs <= nowMs + MAX_SKEW_MS;
+  return isSound && data.validUntilMs <= data.fetchedAtMs + MAX_VALIDITY_MS ? data : undefined;
 }
 
 /** The entries of a notary's answer (`server_keys`), unchecked. */

@@ -235,3 +235,21 @@ function matchesAt(bytes: Uint8Array, pattern: Uint8Array, at: number): boolean 
   }
   return true;
 }
+
+const PARAMETER = /;[ \t]*([^\s=;]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))[ \t]*/y;
+
+/**
+ * The boundary that a `Content-Type` header of `multipart/mixed` names: quoted or not, among other parameters, its name in
+ * any case. `undefined` for another type, or without a boundary of 1 to 70 characters (RFC 2046, section 5.1.1).
+ */
+export function parseBoundary(contentType: string | null | undefined): string | undefined {
+  const type = /^[ \t]*multipart\/mixed[ \t]*(?=;)/i.exec(contentType ?? "");
+  if (!contentType || !type) return undefined;
+  PARAMETER.lastIndex = type[0].length;
+  for (let match = PARAMETER.exec(contentType); match; match = PARAMETER.exec(contentType)) {
+    if (match[1]?.toLowerCase() !== "boundary") continue;
+    const boundary = match[2]?.replace(/\\(.)/g, "$1") ?? match[3] ?? "";
+    return /^[\x20-\x7e]{1,70}$/.test(boundary) ? boundary : undefined;
+  }
+  return undefined;
+}

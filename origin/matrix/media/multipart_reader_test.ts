@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { frameLocation, frameMedia } from "../../../shared/http/multipart_mixed.ts";
+import { frameMedia } from "../../../shared/http/federation_answer.ts";
 import { cpuMsOf } from "../../../test/support/cpu_time.ts";
+import { frameLocation } from "../../../test/support/multipart.ts";
 import {
   concatBytes,
   indexOfBytes,
   MultipartError,
   MultipartReader,
   PatternSearch,
+  parseBoundary,
   startsWithBytes,
 } from "./multipart_reader.ts";
 
@@ -201,4 +203,38 @@ test("concatBytes makes new memory", () => {
   const both = concatBytes(first, bytesOf("c"));
   first[0] = 0;
   assert.deepEqual(both, bytesOf("abc"));
+});
+
+test("the boundary is read from any form of the header", () => {
+  const expected: [string, string | undefined][] = [
+    ["multipart/mixed; boundary=abc", "abc"],
+    ["Multipart/Mixed;BOUNDARY=abc", "abc"],
+    ['multipart/mixed; boundary="a b;c=d"', "a b;c=d"],
+    ['multipart/mixed; boundary="a\\"b"', 'a"b'],
+    ["multipart/mixed; charset=utf-8; boundary=abc; x=y", "abc"],
+    ['multipart/mixed; x="a; boundary=no"; boundary=yes', "yes"],
+    ["multipart/mixed ; boundary = abc ;", "abc"],
+    ["multipart/mixed; boundary=a/b:c=?d", "a/b:c=?d"],
+    [`multipart/mixed; boundary=${"x".repeat(70)}`, "x".repeat(70)],
+    [`multipart/mixed; boundary=${"x".repeat(71)}`, undefined],
+    ['multipart/mixed; boundary=""', undefined],
+    ["multipart/mixed; boundary=", undefined],
+    ["multipart/mixed; boundary=é", undefined],
+    ["multipart/mixed", undefined],
+    ["multipart/mixedup; boundary=abc", undefined],
+    ["multipart/form-data; boundary=abc", undefined],
+    ["text/plain", undefined],
+    ["", undefined],
+  ];
+  for (const [header, boundary] of expected) assert.equal(parseBoundary(header), boundary, header);
+  assert.equal(parseBoundary(null), undefined);
+  assert.equal(parseBoundary(undefined), undefined);
+});
+
+test("a hostile header is read in linear time", () => {
+  const tookMs = cpuMsOf(() => {
+    parseBoundary(`multipart/mixed; ${'a="\\x'.repeat(20_000)}`);
+    parseBoundary(`multipart/mixed${"; ".repeat(50_000)}`);
+  });
+  assert.ok(tookMs < 1000, `${tookMs} ms`);
 });

@@ -1,6 +1,5 @@
 import { normaliseContentType } from "../../../shared/http/content_type.ts";
 import { parseDispositionFileName } from "../../../shared/http/disposition.ts";
-import { parseBoundary } from "../../../shared/http/multipart_mixed.ts";
 import { formatMxc, type Mxc, parseMxc } from "../../../shared/matrix/mxc.ts";
 import type { SafeResponse } from "../../net/fetch_answer.ts";
 import { FetchError } from "../../net/fetch_error.ts";
@@ -10,6 +9,7 @@ import type { Federation } from "../federation/federation.ts";
 import { absent, malformed, toPeerFailure } from "../peer_failure.ts";
 import type { SigningIdentity } from "../signing_keys.ts";
 import { openEnvelope } from "./media_envelope.ts";
+import { parseBoundary } from "./multipart_reader.ts";
 import { readErrcode, refusal } from "./refusal.ts";
 
 /** Media of another server, on its way to us. */

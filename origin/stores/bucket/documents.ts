@@ -114,7 +114,7 @@ export async function putIf(
   }
 }
 
-/** The rule of `supersedes` in shared/tiers/descriptor.ts, for every kind of document. */
+/** A larger generation, or the same one with a body where there was none (a fill of the same truth). */
 function supersedes(next: EdgeDocument, present: EdgeDocument): boolean {
   if (next.gen !== present.gen) return next.gen > present.gen;
   return !next.gone && !present.gone && next.body !== undefined && present.body === undefined;

@@ -6,10 +6,11 @@ import { importSeed } from "../../../origin/matrix/signing.ts";
 import type { SigningIdentity } from "../../../origin/matrix/signing_keys.ts";
 import { makeAddressGuard } from "../../../origin/net/address_guard.ts";
 import { toMatrixError } from "../../../shared/http/failure_answer.ts";
-import { frameLocation, frameMedia } from "../../../shared/http/multipart_mixed.ts";
+import { frameMedia } from "../../../shared/http/federation_answer.ts";
 import { FORBIDDEN_ADDRESSES, MMR_DISALLOWED } from "../../support/addresses.ts";
 import { type FederationPeer, startPeer } from "../../support/federation_peer.ts";
 import { listen } from "../../support/listener.ts";
+import { frameLocation } from "../../support/multipart.ts";
 import { until } from "../../support/until.ts";
 
 const { privateKey } = await importSeed(new Uint8Array(32).fill(3));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
-import { hopHeaders } from "../../../shared/tiers/hop_signature.ts";
+import { hopHeaders } from "../../../shared/tiers/hop.ts";
 import { accountsOf, startOrigin, startStack, type TestStack, userOf } from "../../support/app.ts";
 import { startHomeserver } from "../../support/homeserver.ts";
 import { askHost, type Heard, jsonOf } from "../../support/http.ts";

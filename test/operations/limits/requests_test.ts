@@ -3,7 +3,7 @@ import { get } from "node:http";
 import { before, describe, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Overrides } from "../../../origin/app_base.ts";
-import { hopHeaders } from "../../../shared/tiers/hop_signature.ts";
+import { hopHeaders } from "../../../shared/tiers/hop.ts";
 import { HOP_SECRET, startOrigin, type TestOrigin } from "../../support/app.ts";
 import { type Account, startHomeserver } from "../../support/homeserver.ts";
 import { type Asking, ask, type Heard, jsonOf, upload } from "../../support/http.ts";

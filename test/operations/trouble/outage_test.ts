@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { before, describe, test } from "node:test";
-import { hopHeaders } from "../../../shared/tiers/hop_signature.ts";
+import { hopHeaders } from "../../../shared/tiers/hop.ts";
 import { HOP_SECRET, startOrigin, startStack, type TestStack } from "../../support/app.ts";
 import { ask, jsonOf, told, untilHit, upload } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, beforeEach, describe, test } from "node:test";
 import { makeLog } from "../../../origin/platform/log.ts";
-import { HOP_HEADERS, hopHeaders } from "../../../shared/tiers/hop_signature.ts";
+import { HOP_HEADERS, hopHeaders } from "../../../shared/tiers/hop.ts";
 import { HOP_SECRET, startStack, type TestStack } from "../../support/app.ts";
 import { type Asking, ask, jsonOf, upload } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { HOP_PATHS } from "../../../shared/tiers/hop_paths.ts";
-import { HOP_HEADERS, type Hop, hopHeaders } from "../../../shared/tiers/hop_signature.ts";
+import { HOP_HEADERS, HOP_PATHS, type Hop, hopHeaders } from "../../../shared/tiers/hop.ts";
 import { HOP_SECRET, startStack, type TestStack } from "../../support/app.ts";
 import { ask, jsonOf, upload } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";

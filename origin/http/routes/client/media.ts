@@ -1,4 +1,4 @@
-import { parseMediaQuery } from "../../../../shared/matrix/media_query.ts";
+import { MEDIA_PREFIXES, parseMediaQuery } from "../../../../shared/matrix/media_target.ts";
 import { parseThumbnailQuery } from "../../../../shared/matrix/thumbnail_size.ts";
 import { mayArrive, needsLength } from "../../reply/media.ts";
 import { downloadPath, thumbnailPath } from "../../request/paths.ts";
@@ -10,10 +10,7 @@ import type { Rooms } from "../rooms.ts";
  * token, the legacy ones do not but show frozen media only with one.
  */
 export function mediaRoutes({ media }: Rooms): Route[] {
-  return [
-    ...routesAt("user_or_guest", ["/_matrix/client/v1/media"]),
-    ...routesAt("optional", ["/_matrix/media/r0", "/_matrix/media/v1", "/_matrix/media/v3"]),
-  ];
+  return [...routesAt("user_or_guest", MEDIA_PREFIXES.authenticated), ...routesAt("optional", MEDIA_PREFIXES.legacy)];
 
   function routesAt(access: "user_or_guest" | "optional", prefixes: readonly string[]): Route[] {
     const authenticated = access === "user_or_guest";

@@ -1,6 +1,7 @@
 import { contentDisposition } from "../../../../shared/http/disposition.ts";
 import { COMMON_HEADERS } from "../../../../shared/http/respond.ts";
 import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
+import { requireSegment } from "../../../../shared/matrix/media_target.ts";
 import { drawIdenticon } from "../../../imaging/identicon.ts";
 import { type PathOf, type Route, route } from "../../route.ts";
 
@@ -36,19 +37,11 @@ export function identiconRoutes(): Route[] {
             "content-disposition": contentDisposition(TYPE, "identicon.png"),
             "cache-control": `public, max-age=${MAX_AGE_S}`,
           },
-          bytes: drawIdenticon(decoded(seed), { width, height }),
+          bytes: drawIdenticon(requireSegment(seed), { width, height }),
         };
       },
     }),
   ];
-}
-
-function decoded(seed: string): string {
-  try {
-    return decodeURIComponent(seed);
-  } catch (cause) {
-    throw new MatrixError("M_INVALID_PARAM", "Malformed percent-encoding in the path", { cause });
-  }
 }
 
 /** Pixels, brought within what is drawn. Errors: 400 `M_INVALID_PARAM` for what is no whole number. */

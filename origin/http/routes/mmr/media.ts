@@ -1,5 +1,5 @@
 import { jsonAnswer } from "../../../../shared/http/respond.ts";
-import { parseBoolean } from "../../../../shared/matrix/media_query.ts";
+import { parseBoolean } from "../../../../shared/matrix/media_target.ts";
 import { formatMxc, type Mxc } from "../../../../shared/matrix/mxc.ts";
 import type { MediaInfo } from "../../../media/info.ts";
 import { mxcPath } from "../../request/paths.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bodyEndBytes, takeBodyEnd } from "./body_end.ts";
+import { bodyEndBytes } from "../../../shared/tiers/hop.ts";
+import { takeBodyEnd } from "./request_body.ts";
 
 const END = bodyEndBytes("the-end");
 

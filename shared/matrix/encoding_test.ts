@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { decodeBase64, encodeUnpadded } from "./signing.ts";
+import { decodeBase64, encodeUnpadded, toHex } from "./encoding.ts";
 
 const vectors = JSON.parse(readFileSync(new URL("../../test/vectors/matrix_spec.json", import.meta.url), "utf8"));
 const text = (bytes: Uint8Array | undefined) => (bytes ? new TextDecoder().decode(bytes) : undefined);
@@ -29,4 +29,9 @@ test("what is not base64 is undefined", () => {
   for (const bad of ["Z", "Zm9vY", "Zg=", "Zm8==", "Zm9v=", "Zm9v====", "=", "Z g", "Zg\n", "Zg$", "é", "Z=g="]) {
     assert.equal(decodeBase64(bad), undefined, JSON.stringify(bad));
   }
+});
+
+test("bytes are written as two lower-case digits each", () => {
+  assert.equal(toHex(Uint8Array.of(0, 10, 171, 255)), "000aabff");
+  assert.equal(toHex(new Uint8Array()), "");
 });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PLAIN_POLICY } from "../../test/support/plain_policy.ts";
-import { type DomainDocument, parseDomainDocument, parseServerKeyDocument } from "./server_key_document.ts";
+import { type DomainDocument, parseDomainDocument } from "./domain_policy.ts";
+import { parseServerKeyDocument } from "./server_key.ts";
 
 const KEY = { v: 1, gen: 3, server_name: "a.example:8448", key_id: "ed25519:1", key: "AAAA", exp: 5 } as const;
 const DOMAIN: DomainDocument = {

@@ -1,3 +1,23 @@
+import { toHex } from "../matrix/encoding.ts";
+
+/** What the edge and the origin say to each other over HTTP: paths, the signature of a hop, and the end of a body. */
+
+/** Everything beneath this is between the two tiers. For anybody else it does not exist: 404 `M_UNRECOGNIZED`. */
+export const HOP_PREFIX = "/_mxcdn/";
+
+/** What the edge asks the origin, each time by a signed hop. */
+export const HOP_PATHS = {
+  /** `POST`: what is an access token worth? */
+  verdict: `${HOP_PREFIX}v1/verdict`,
+  /** `GET`: whose is the host of this hop, and how is media served there? */
+  domain: `${HOP_PREFIX}v1/domain`,
+  /**
+   * Any method: the client's own request, whose path stands in the signed target only. A URL could not carry it as it is: the
+   * URL standard would resolve encoded dot segments in it, or turn a backslash into a slash.
+   */
+  forward: `${HOP_PREFIX}v1/forward`,
+} as const;
+
 /** A request on its way from the edge to the origin, as the edge saw it. */
 export interface Hop {
   /** Upper-case HTTP method. */
@@ -100,10 +120,21 @@ function importSecret(secret: string) {
   return crypto.subtle.importKey("raw", bytes, { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
 }
 
-function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 function fromHex(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
+/**
+ * The header that tells which bytes follow the body.
+ *
+ * How the origin knows that a body of unknown length is whole when it comes from the edge. The Worker's runtime ends a chunked
+ * body that it sends in good order also where the client's broke (a chunk that cannot be read, a connection that was closed),
+ * so the last chunk proves nothing. The edge adds a word to the body when it has read the client's to its end, and tells the
+ * word in a header before; the client does not know it.
+ */
+export const BODY_END_HEADER = "mxcdn-body-end";
+
+/** The bytes of the word that {@link BODY_END_HEADER} tells. */
+export function bodyEndBytes(word: string): Uint8Array {
+  return new TextEncoder().encode(word);
 }

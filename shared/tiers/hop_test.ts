@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HOP_HEADERS, type Hop, hopHeaders, verifyHop } from "./hop_signature.ts";
+import { HOP_HEADERS, type Hop, hopHeaders, verifyHop } from "./hop.ts";
 
 const hop: Hop = {
   method: "GET",
