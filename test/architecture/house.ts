@@ -119,6 +119,7 @@ export function findBreaches(house: House, doors = ROOM_DOORS): string[] {
       ...manners(path, text),
     ]),
     ...circles(new Map(rooms.filter(([path]) => !path.endsWith("_test.ts")))),
+    ...oneSided(new Map(rooms.filter(([path]) => !path.endsWith("_test.ts")))),
   ];
 }
 
@@ -274,4 +275,23 @@ function circles(house: House): string[] {
 function neighbours(path: string, text: string): string[] {
   const relative = readImports(text).filter(({ from }) => from.startsWith("."));
   return relative.map(({ from }) => posix.join(posix.dirname(path), from));
+}
+
+/** Files of shared that only one tier uses, directly or through other files of shared: they belong to that tier. */
+function oneSided(house: House): string[] {
+  const graph = new Map([...house].map(([path, text]) => [path, neighbours(path, text)]));
+  const usedBy = (tier: string) => {
+    const used = new Set<string>();
+    const visit = (path: string) => {
+      if (!path.startsWith("shared/") || used.has(path)) return;
+      used.add(path);
+      graph.get(path)?.forEach(visit);
+    };
+    for (const [path, imported] of graph) if (path.startsWith(tier)) imported.forEach(visit);
+    return used;
+  };
+  const [edge, origin] = [usedBy("edge/"), usedBy("origin/")];
+  return [...house.keys()]
+    .filter((path) => path.startsWith("shared/") && !(edge.has(path) && origin.has(path)))
+    .map((path) => `${path}: is not used by both tiers`);
 }
