@@ -5,8 +5,8 @@ import type { Config } from "./config/schema.ts";
 import { type ByHost, byHost, selectDomain } from "./domains/select_domain.ts";
 import type { Tenant } from "./domains/tenant.ts";
 import { loadIdentities } from "./matrix/signing_keys.ts";
-import { makeEstimate } from "./platform/estimate.ts";
 import { IpNetworks, parseIpAddress, requireIpNetwork } from "./platform/ip_address.ts";
+import { Estimate } from "./platform/ttl.ts";
 import { bytesByDatastore } from "./stores/db/tables/blobs.ts";
 
 /** The part of `app.ts` that a changed configuration changes while we run. */
@@ -40,7 +40,7 @@ const ESTIMATE_MS = 10 * 60_000;
 /** Makes the tenants of the configuration, and remakes them when it changes. */
 export async function makeLive(base: Base): Promise<Live> {
   const { clock, steady, db, log, homeserverFetch, ownQuestions, datastores } = base;
-  const estimateBytes = makeEstimate<ReadonlyMap<string, number>>({
+  const held = new Estimate<ReadonlyMap<string, number>>({
     ...{ clock: steady, ttlMs: ESTIMATE_MS, fallback: new Map() },
     ask: () => bytesByDatastore(db),
     onError: (error) => log.warn({ error }, "cannot tell how much each datastore holds"),
@@ -49,7 +49,15 @@ export async function makeLive(base: Base): Promise<Live> {
     const identities = await loadIdentities(config.domains.values());
     datastores.follow(config);
     return readCurrent(config, {
-      ...{ clock, steady, safeFetch: homeserverFetch, ownQuestions, datastores, estimateBytes, identities },
+      ...{
+        clock,
+        steady,
+        safeFetch: homeserverFetch,
+        ownQuestions,
+        datastores,
+        estimateBytes: () => held.get(),
+        identities,
+      },
     });
   };
   let now = await read(base.config);

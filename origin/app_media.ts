@@ -25,7 +25,7 @@ import { type CreateUpload, makeCreateUpload } from "./media/upload/create.ts";
 import { makeReceive } from "./media/upload/receive.ts";
 import { makeStoreOnce } from "./media/upload/store_once.ts";
 import { makeUpload, type Upload } from "./media/upload/upload.ts";
-import { FreshCache } from "./platform/fresh_cache.ts";
+import { FreshCache } from "./platform/ttl.ts";
 import { textChannel } from "./stores/db/bus.ts";
 import type { Queryable } from "./stores/db/database.ts";
 import { findMedia, type Media } from "./stores/db/tables/media.ts";

@@ -1,6 +1,6 @@
 import type { Config } from "./config/schema.ts";
+import { needing } from "./platform/lifetime.ts";
 import type { Log } from "./platform/log.ts";
-import { needing } from "./platform/start_trouble.ts";
 import { type EdgeBucket, makeEdgeBucket } from "./stores/bucket/edge_bucket.ts";
 import type { Database } from "./stores/db/database.ts";
 import { migrate } from "./stores/db/migrate.ts";

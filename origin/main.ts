@@ -22,7 +22,7 @@ import { UnexpectedErrors } from "./commands/unexpected_errors.ts";
 import { programVersion } from "./commands/version.ts";
 import type { Config } from "./config/schema.ts";
 import { steadyClock } from "./platform/clock.ts";
-import { type MetricsServer, startMetricsServer } from "./platform/metrics_server.ts";
+import type { MetricsServer } from "./platform/metrics.ts";
 
 const SELF = fileURLToPath(import.meta.url);
 
@@ -65,7 +65,7 @@ async function buildOrigin(config: Config, isWorker: boolean) {
 /** The process above the workers serves the metrics of all, where they are wanted. */
 async function serveMetrics({ metrics }: Config): Promise<MetricsServer | undefined> {
   if (!metrics.enabled) return undefined;
-  const { pageOfWorkers } = await import("./platform/metrics.ts");
+  const { pageOfWorkers, startMetricsServer } = await import("./platform/metrics.ts");
   return await startMetricsServer(pageOfWorkers(), metrics);
 }
 

@@ -3,7 +3,7 @@ import type { Credentials } from "../../shared/matrix/access_token.ts";
 import { hashToken, tokenNames } from "../access/tokens/judge_token.ts";
 import type { TokenLines } from "../access/tokens/token_lines.ts";
 import type { SteadyClock } from "../platform/clock.ts";
-import { SingleFlight } from "../platform/single_flight.ts";
+import { SingleFlight } from "../platform/work_queue.ts";
 
 /** What a server supports (Client-Server API, "API Versions"). */
 export interface SupportedVersions {

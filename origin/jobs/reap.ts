@@ -2,7 +2,7 @@ import { bodyKey } from "../../shared/tiers/object_key.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 import { timeout } from "../platform/time.ts";
-import { workOff } from "../platform/work_off.ts";
+import { drain } from "../platform/work_queue.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 import type { Database } from "../stores/db/database.ts";
 import { reapDoomed } from "../stores/db/tables/blobs.ts";
@@ -39,7 +39,7 @@ export function makeReap(parts: ReapParts): (signal: AbortSignal) => Promise<num
   return async function reap(signal) {
     while (!signal.aborted && (await expireIntents(db, clock() - INTENT_MS, clock(), PAGE)) === PAGE);
     while (!signal.aborted && (await reapDoomed(db, clock() - parts.graceMs, clock(), PAGE)) === PAGE);
-    return await workOff({ due: (limit) => dueRemovals(db, clock(), limit), work: remove, postpone }, signal);
+    return await drain({ due: (limit) => dueRemovals(db, clock(), limit), work: remove, retryLater }, signal);
   };
 
   async function remove(removal: Removal, stop: AbortSignal): Promise<void> {
@@ -53,7 +53,7 @@ export function makeReap(parts: ReapParts): (signal: AbortSignal) => Promise<num
     await forgetRemoval(db, removal.id);
   }
 
-  async function postpone({ id, location, attempts }: Removal, error: unknown): Promise<void> {
+  async function retryLater({ id, location, attempts }: Removal, error: unknown): Promise<void> {
     parts.log.warn({ location, error }, "cannot remove an object yet; trying again later");
     await postponeRemoval(db, id, clock() + Math.min(RETRY_MS * 2 ** attempts, MAX_RETRY_MS));
   }

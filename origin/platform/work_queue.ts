@@ -1,3 +1,5 @@
+/** Work in order: bounded, done once for all who ask for it, or taken from a list until nothing is due. */
+
 /** What one run weighs, and what takes it out of the line. */
 export interface WorkOptions {
   /** In the unit of `capacity`; 1 unless said. More than the whole capacity counts as the whole: such work runs alone. */
@@ -105,5 +107,73 @@ export class WorkQueue {
       signal?.addEventListener("abort", giveUp, { once: true });
       this.#line.add(waiter);
     });
+  }
+}
+
+/** Work that is listed somewhere else, such as a table. */
+export interface DueWork<T> {
+  /** Up to `limit` pieces that are due now, the most urgent first. */
+  readonly due: (limit: number) => Promise<readonly T[]>;
+  /** Does one piece and takes it from the list. */
+  readonly work: (piece: T, signal: AbortSignal) => Promise<void>;
+  /** Called when `work` has failed: lets the piece wait, so that it is not due again at once. */
+  readonly retryLater: (piece: T, error: unknown) => Promise<void>;
+}
+
+/** Small, so that what is urgent and comes later is seen soon. */
+const PAGE = 40;
+const AT_ONCE = 8;
+
+/**
+ * Works off a list, a few pieces at once, until nothing is due any more or `signal` aborts. One that fails keeps no other
+ * from being done; where all of many fail, the rest is left to the next time. Returns how many were done.
+ */
+export async function drain<T>(list: DueWork<T>, signal: AbortSignal): Promise<number> {
+  let done = 0;
+  for (;;) {
+    const page = await list.due(PAGE);
+    const before = done;
+    // One iterator for all workers: each takes the next piece.
+    const left = page.values();
+    const worker = async () => {
+      for (const piece of left) if (!signal.aborted && (await attempt(list, piece, signal))) done += 1;
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    if (signal.aborted || page.length < PAGE || done === before) return done;
+  }
+}
+
+async function attempt<T>(list: DueWork<T>, piece: T, signal: AbortSignal): Promise<boolean> {
+  try {
+    await list.work(piece, signal);
+    return true;
+  } catch (error) {
+    // What was broken off is no failure: it is due at once when somebody works again.
+    if (!signal.aborted) await list.retryLater(piece, error);
+    return false;
+  }
+}
+
+/**
+ * One run for all who ask for the same key at the same time: the first starts the work, the others wait for its outcome,
+ * good or bad. Nothing is remembered once it has settled.
+ */
+export class SingleFlight<V> {
+  readonly #running = new Map<string, Promise<V>>();
+
+  /** The outcome of the run under `key`, started with `work` when none is under way. */
+  run(key: string, work: () => Promise<V>): Promise<V> {
+    const running = this.#running.get(key);
+    if (running) return running;
+    const started = Promise.resolve()
+      .then(work)
+      .finally(() => this.#running.delete(key));
+    this.#running.set(key, started);
+    return started;
+  }
+
+  /** How many keys are being worked on. */
+  get size(): number {
+    return this.#running.size;
   }
 }

@@ -4,7 +4,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { timeout } from "../platform/time.ts";
-import { workOff } from "../platform/work_off.ts";
+import { drain } from "../platform/work_queue.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 import type { Database } from "../stores/db/database.ts";
 import {
@@ -70,7 +70,7 @@ export function makeOutbox(parts: OutboxParts): Outbox {
   }
 
   /** One that fails waits, longer each time. */
-  const postpone = (what: string) => async (entry: OutboxEntry, error: unknown) => {
+  const retryLater = (what: string) => async (entry: OutboxEntry, error: unknown) => {
     log.warn({ key: entry.key, error }, `${what} yet; trying again`);
     await postponeOutbox(db, entry.id, clock() + Math.min(RETRY_MS * 2 ** entry.attempts, MAX_RETRY_MS));
   };
@@ -94,11 +94,11 @@ export function makeOutbox(parts: OutboxParts): Outbox {
     async sweep(ageMs, signal) {
       await countWaiting();
       const due = (limit: number) => dueOutbox(db, clock() - ageMs, limit, clock() + MAX_RETRY_MS + MAX_SKEW_MS);
-      const late = postpone("cannot tell the edge of a change");
-      const delivered = await workOff({ due, work: write, postpone: late }, signal);
+      const late = retryLater("cannot tell the edge of a change");
+      const delivered = await drain({ due, work: write, retryLater: late }, signal);
       if (delivered > 0) await countWaiting();
       const over = (limit: number) => expiredTombstones(db, clock(), limit);
-      await workOff({ due: over, work: takeAway, postpone: postpone("cannot take away a tombstone") }, signal);
+      await drain({ due: over, work: takeAway, retryLater: retryLater("cannot take away a tombstone") }, signal);
       return delivered;
     },
   };

@@ -6,7 +6,7 @@ import type { ServerKey } from "../matrix/keys/server_keys.ts";
 import type { Clock, SteadyClock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
-import { SingleFlight } from "../platform/single_flight.ts";
+import { SingleFlight } from "../platform/work_queue.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 
 /** What {@link makePublishKey} needs. */

@@ -3,7 +3,7 @@ import type { Credentials } from "../../../shared/matrix/access_token.ts";
 import { verdictKey } from "../../../shared/tiers/object_key.ts";
 import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { Metrics } from "../../platform/metrics.ts";
-import { SingleFlight } from "../../platform/single_flight.ts";
+import { SingleFlight } from "../../platform/work_queue.ts";
 import type { VerdictNote } from "../../stores/db/tables/verdicts.ts";
 import { type ApplicationService, judgeApplicationService } from "./application_service.ts";
 import type { Identity, JudgedIdentity, TokenCache, TokenNames } from "./token_cache.ts";

@@ -2,7 +2,7 @@ import type { Credentials } from "../../../shared/matrix/access_token.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
-import { workOff } from "../../platform/work_off.ts";
+import { drain } from "../../platform/work_queue.ts";
 import type { Database } from "../../stores/db/database.ts";
 import {
   dueLogouts,
@@ -116,11 +116,11 @@ export function makeLogouts({ db, clock, log, revoke, lines }: LogoutParts): Log
       const unfinished = await unfinishedLogouts(db, MAX_UNFINISHED);
       if (unfinished.length === 0) return;
       revoke.forget(revocationOf(unfinished.map(scopeOfRow)));
-      await workOff(
+      await drain(
         {
           due: (limit) => dueLogouts(db, clock(), limit, clock() + UNANSWERED_MS + MAX_SKEW_MS),
           work: finishLate,
-          postpone: async ({ id }, error) => {
+          retryLater: async ({ id }, error) => {
             log.warn({ error }, "cannot finish a logout yet; trying again");
             await postponeLogout(db, id, clock() + RETRY_MS);
           },

@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type FolderLock, lockFolder } from "../../platform/folder_lock.ts";
+import { type FolderLock, lockFolder } from "../../platform/lifetime.ts";
 import { type Part, startPart } from "../dev/part.ts";
 import type { Say } from "../say.ts";
 import { LaunchError } from "../trouble/explain.ts";

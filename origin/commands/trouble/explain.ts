@@ -1,6 +1,5 @@
 import { ConfigError, formatProblem } from "../../config/checks/config_error.ts";
-import { FolderTakenError } from "../../platform/folder_lock.ts";
-import { type Dependency, StartTrouble } from "../../platform/start_trouble.ts";
+import { type Dependency, FolderTakenError, StartTrouble } from "../../platform/lifetime.ts";
 import { codeOf, connectionTrouble, type Trouble, withCauses } from "./connection_trouble.ts";
 import { databaseTrouble, schemaTrouble } from "./database_trouble.ts";
 import { folderTrouble } from "./folder_trouble.ts";

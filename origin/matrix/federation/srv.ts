@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import { parseServerName } from "../../../shared/matrix/server_name.ts";
 import type { Dns, SrvRecord } from "../../net/dns.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
-import { SingleFlight } from "../../platform/single_flight.ts";
+import { SingleFlight } from "../../platform/work_queue.ts";
 
 /** Somewhere to connect to. */
 export interface Target {

@@ -3,7 +3,7 @@ import { parseServerName } from "../../../shared/matrix/server_name.ts";
 import type { SafeResponse } from "../../net/fetch_answer.ts";
 import type { SafeFetch } from "../../net/safe_fetch.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
-import { SingleFlight } from "../../platform/single_flight.ts";
+import { SingleFlight } from "../../platform/work_queue.ts";
 
 /** What `/.well-known/matrix/server` of a host says: the server name it delegates to, or nothing usable. */
 export interface WellKnown {

@@ -1,8 +1,8 @@
 import { LRUCache } from "lru-cache";
 import { HeldBodies, type Hold } from "../../../shared/http/held_bodies.ts";
+import { pullStream } from "../../platform/bytes.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
-import { pullStream } from "../../platform/pull_stream.ts";
-import { SingleFlight } from "../../platform/single_flight.ts";
+import { SingleFlight } from "../../platform/work_queue.ts";
 import type { Servable } from "./servable.ts";
 import { makeSpooledRead, type SpoolOptions } from "./spooled_read.ts";
 

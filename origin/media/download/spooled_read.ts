@@ -1,6 +1,6 @@
-import { GrowingFile } from "../../platform/growing_file.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import { timeout } from "../../platform/time.ts";
+import { GrowingFile } from "../growing_file.ts";
 import type { Servable } from "./servable.ts";
 
 /** How much is copied to this machine for those who read the same. Bytes and milliseconds. */

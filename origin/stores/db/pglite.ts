@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { createPgConfig } from "@electric-sql/pglite/node-postgres";
 import pg from "pg";
-import { type FolderLock, FolderTakenError, lockFolder } from "../../platform/folder_lock.ts";
+import { type FolderLock, FolderTakenError, lockFolder } from "../../platform/lifetime.ts";
 import { type Database, PgDatabase } from "./database.ts";
 import { explainPglite } from "./pglite_trouble.ts";
 import { quoted } from "./postgres_listener.ts";

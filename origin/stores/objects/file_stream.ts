@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import type { ByteSlice } from "../../../shared/http/byte_range.ts";
-import { pullStream } from "../../platform/pull_stream.ts";
+import { pullStream } from "../../platform/bytes.ts";
 
 const CHUNK = 128 * 1024;
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { explain, LaunchError } from "../../../origin/commands/trouble/explain.ts";
-import { StartTrouble } from "../../../origin/platform/start_trouble.ts";
+import { StartTrouble } from "../../../origin/platform/lifetime.ts";
 import { newFolder } from "../../support/database.ts";
 import { spawnCli } from "./spawn_cli.ts";
 

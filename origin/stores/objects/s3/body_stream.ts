@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { pullStream } from "../../../platform/pull_stream.ts";
+import { pullStream } from "../../../platform/bytes.ts";
 import { watchStore } from "./s3_errors.ts";
 import type { Seat } from "./seats.ts";
 

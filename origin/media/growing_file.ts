@@ -1,6 +1,6 @@
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { pullStream } from "./pull_stream.ts";
+import { pullStream } from "../platform/bytes.ts";
 
 const CHUNK = 128 * 1024;
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FreshCache } from "./fresh_cache.ts";
+import { FreshCache } from "./ttl.ts";
 
 function makeCache() {
   const time = { now: 0 };

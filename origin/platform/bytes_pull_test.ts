@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { type PullStreamOptions, pullStream } from "./pull_stream.ts";
+import { type PullStreamOptions, pullStream } from "./bytes.ts";
 
 /** A stream of pieces, and how often and why it ended. */
 function streamOf(pieces: readonly (string | Error)[], options: Partial<PullStreamOptions> = {}) {

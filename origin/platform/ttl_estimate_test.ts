@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeEstimate } from "./estimate.ts";
+import { Estimate } from "./ttl.ts";
 
 const TTL_MS = 1_000;
 
@@ -9,7 +9,7 @@ function stage() {
   const asked: PromiseWithResolvers<string>[] = [];
   const errors: unknown[] = [];
   const world = { nowMs: 5, asked, errors, estimate: async () => "" };
-  world.estimate = makeEstimate({
+  const estimate = new Estimate<string>({
     clock: () => world.nowMs,
     ttlMs: TTL_MS,
     fallback: "nothing",
@@ -20,6 +20,7 @@ function stage() {
       return question.promise;
     },
   });
+  world.estimate = () => estimate.get();
   return world;
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Closing } from "./closing.ts";
+import { Closing } from "./lifetime.ts";
 
 test("the last is closed first, and everything once, whatever goes wrong", async () => {
   const closed: string[] = [];

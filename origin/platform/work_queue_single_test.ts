@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SingleFlight } from "./single_flight.ts";
+import { SingleFlight } from "./work_queue.ts";
 
 test("SingleFlight runs the work once for all who ask at the same time", async () => {
   const flight = new SingleFlight<number>();
