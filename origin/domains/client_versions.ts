@@ -1,8 +1,8 @@
-import { LRUCache } from "lru-cache";
 import type { Credentials } from "../../shared/matrix/access_token.ts";
 import { hashToken, tokenNames } from "../access/tokens/judge_token.ts";
 import type { TokenLines } from "../access/tokens/token_lines.ts";
 import type { SteadyClock } from "../platform/clock.ts";
+import { TtlCache } from "../platform/ttl.ts";
 import { SingleFlight } from "../platform/work_queue.ts";
 
 /** What a server supports (Client-Server API, "API Versions"). */
@@ -50,24 +50,22 @@ const OURS = { "org.matrix.msc3916.stable": true, "fi.mau.msc2246": true, "org.m
  * homeserver itself may be too old for it. Remembered for a short time per homeserver and token, outages never.
  */
 export function makeClientVersions({ clock, ttlMs, lines }: ClientVersionsParts): ClientVersions {
-  const remembered = new LRUCache<string, { readonly versions: SupportedVersions; readonly askedMs: number }>({
-    max: MAX_REMEMBERED,
-  });
+  const remembered = new TtlCache<SupportedVersions>({ clock, ttlMs, max: MAX_REMEMBERED });
   const asking = new SingleFlight<SupportedVersions>();
 
   return async function clientVersions(domain, credentials, { clientAddress }) {
     const { serverName } = domain;
     const key = credentials ? (await tokenNames(serverName, credentials)).key : serverName;
     const known = remembered.get(key);
-    if (known && clock() - known.askedMs < ttlMs) return known.versions;
+    if (known) return known;
     return await asking.run(key, async () => {
-      const askedMs = clock();
+      const fromMs = clock();
       const question = () => domain.versions(credentials, clientAddress);
       const told = credentials
         ? await lines.ask({ serverName, tokenHash: hashToken(credentials.token), clientAddress }, question)
         : await question();
       const versions = withOurs(told);
-      remembered.set(key, { versions, askedMs });
+      remembered.set(key, versions, { fromMs });
       return versions;
     });
   };

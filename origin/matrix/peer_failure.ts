@@ -54,8 +54,8 @@ function fromFetch(failure: FetchFailure, cause: FetchError): Failure {
 }
 
 /**
- * What the error of a request says of the server that was asked. One whose answer is of no use to us is as alive as any: whoever
- * refuses its media for being too large must not be refused all its media for that.
+ * What the error of a request says of the server that was asked. One whose answer is of no use to us is as alive as any: a server
+ * with one media that is too large must not lose all its other media for that.
  */
 export function judgePeer(error: unknown): Judgement {
   if (!(error instanceof FetchError)) return "nothing";

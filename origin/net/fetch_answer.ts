@@ -18,7 +18,7 @@ export interface SafeResponse {
   /** At most `maxBytes`; errors with a {@link FetchError} if it is longer, late or cut short. */
   readonly body: ReadableStream<Uint8Array>;
   text(): Promise<string>;
-  /** Throws a `broken` {@link FetchError} if it is no JSON. */
+  /** Throws a `broken` {@link FetchError} if it is not JSON. */
   json(): Promise<unknown>;
 }
 
@@ -94,7 +94,7 @@ async function readText(body: ReadableStream<Uint8Array>): Promise<string> {
   return text + decoder.decode();
 }
 
-/** All of a counted body as JSON; throws `broken` if it is none. */
+/** All of a counted body as JSON; throws a `broken` {@link FetchError} if it is not. */
 async function readJson(body: ReadableStream<Uint8Array>): Promise<unknown> {
   const text = await readText(body);
   try {

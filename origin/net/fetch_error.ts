@@ -1,6 +1,6 @@
 /** Why an outbound request came to nothing. */
 export type FetchFailure =
-  /** The URL is no http(s) URL, carries a password, or is http where only https will do. */
+  /** The URL is invalid, of another scheme than http(s), carries a password, or is http where only https will do. */
   | "url"
   /** The name has no address, or its servers don't answer. */
   | "dns"

@@ -148,7 +148,7 @@ async function attempt<T>(list: DueWork<T>, piece: T, signal: AbortSignal): Prom
     await list.work(piece, signal);
     return true;
   } catch (error) {
-    // What was broken off is no failure: it is due at once when somebody works again.
+    // Work that was broken off has not failed: it is due at once in the next run.
     if (!signal.aborted) await list.retryLater(piece, error);
     return false;
   }

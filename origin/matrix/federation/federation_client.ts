@@ -73,7 +73,7 @@ export class FederationClient {
     const asked = circuits
       ? await circuits.run(request.serverName, ask, judgePeer, ({ response }) => judgeAnswer(response))
       : await ask();
-    // Whoever redirects is alive, whatever is to be found there.
+    // A server that redirects is alive, whatever is found at the other place.
     return request.redirects ? await this.#follow(asked, request, request.redirects, untilMs) : asked.response;
   }
 

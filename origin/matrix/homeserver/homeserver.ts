@@ -36,7 +36,7 @@ export interface HomeserverParts {
 
 const MAX_ANSWER_BYTES = 262_144;
 const OUTAGE_RETRY_MS = 2_000;
-/** Refusals that say of a good token that its bearer is no administrator, or that the homeserver does not know the question. */
+/** Refusals of a valid token: its bearer is not an administrator, or the homeserver does not know the endpoint. */
 const NO_ADMIN: ReadonlySet<Errcode> = new Set([
   "M_FORBIDDEN",
   "M_GUEST_ACCESS_FORBIDDEN",

@@ -6,7 +6,7 @@ import { LEADS_BACK, leadsBack } from "../own_questions.ts";
 /** A JSON object as another server sent it; nothing in it has been checked. */
 export type UncheckedObject = Readonly<Record<string, unknown>>;
 
-/** The homeserver did not give an answer of the Client-Server API: nobody knows whether it would have said yes. */
+/** The homeserver did not give an answer of the Client-Server API: whether it would have said yes is unknown. */
 export class HomeserverOutage extends Error {}
 
 /**
@@ -15,7 +15,7 @@ export class HomeserverOutage extends Error {}
  */
 export class UnusableAnswer extends Error {}
 
-/** Statuses of the class 4xx that say nothing of the request: whoever answers so has not the time for it. */
+/** Statuses of the class 4xx that say nothing of the request: the homeserver is overloaded. */
 const OVERLOADED: ReadonlySet<number> = new Set([408, 429]);
 const MAX_ERROR_TEXT = 200;
 const MAX_RETRY_MS = 3_600_000;
@@ -26,7 +26,7 @@ const MEANINGFUL_STRINGS = ["consent_uri", "admin_contact", "info_uri"];
 const MEANINGFUL_FLAGS = ["soft_logout", "can_upgrade"];
 
 /**
- * The body of a 200 as an object. A refusal is thrown as the `MatrixError` that the client may get; a 4xx that is none (a page of
+ * The body of a 200 as an object. A refusal is thrown as the `MatrixError` that the client may get; any other 4xx (a page of
  * the proxy in front of the homeserver) as an {@link UnusableAnswer}, everything else as a {@link HomeserverOutage}.
  */
 export async function readAnswer(response: SafeResponse, clock: Clock): Promise<UncheckedObject> {

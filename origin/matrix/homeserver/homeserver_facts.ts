@@ -14,7 +14,7 @@ export interface Versions {
   unstable_features: Record<string, boolean>;
 }
 
-/** The homeserver is there and answers, but as if it were another server's: nobody is let in by that. */
+/** The homeserver answers as if it were another server's: its answer lets no one in. */
 export class ForeignUserError extends UnusableAnswer {}
 
 const whoamiSchema = z.object({
@@ -32,8 +32,8 @@ const whoamiSchema = z.object({
 });
 
 /**
- * Reads a whoami answer of the homeserver of this name. It speaks for its own users only: whom it says to be somebody of another
- * server may do nothing. Throws {@link UnusableAnswer}: another token may get a better answer.
+ * Reads a whoami answer of the homeserver of this name. It speaks for its own users only: a user of another
+ * server is refused. Throws {@link UnusableAnswer}: another token may get a better answer.
  */
 export function readWhoAmI(body: UncheckedObject, serverName: string): WhoAmI {
   const { success, data } = whoamiSchema.safeParse(body);

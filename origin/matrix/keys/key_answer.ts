@@ -39,7 +39,7 @@ const schema = z.object({
 /**
  * Reads the answer to `GET /_matrix/key/v2/server`, or one entry of a notary's: it must be about that server, still valid,
  * and a key counts only if it signed the answer itself. `old_verify_keys` never count: they are for old events. Throws
- * {@link KeysRefusedError} if no key is left, and {@link KeyAnswerError} for what is no such answer.
+ * {@link KeysRefusedError} if no key is left, and {@link KeyAnswerError} for an answer of another form.
  */
 export async function readKeyAnswer(answer: unknown, serverName: string, nowMs: number): Promise<KeySet> {
   const { success, data } = schema.safeParse(answer);

@@ -4,7 +4,7 @@ import type { Federation } from "../federation/federation.ts";
 import { isCountersigned, KeyAnswerError, type KeySet, readKeyAnswer, readNotaryAnswer } from "./key_answer.ts";
 
 /** How long a server is waited for, in milliseconds. */
-export interface KeyPatience {
+export interface KeyTimeouts {
   /** For each request but its discovery. */
   readonly requestMs: number;
   /** For everything, notaries and discovery too. */
@@ -19,7 +19,7 @@ export interface KeyFetcherParts {
   readonly clock: Clock;
   readonly notaries: readonly string[];
   /** Finds the keys of a notary without asking another one. */
-  readonly notaryKeys: (notary: string, patience: KeyPatience) => Promise<KeySet>;
+  readonly notaryKeys: (notary: string, timeouts: KeyTimeouts) => Promise<KeySet>;
 }
 
 /** Fetches the keys of servers, from themselves or, where that fails, from the notaries. */
@@ -31,8 +31,8 @@ export class KeyFetcher {
   }
 
   /** The keys of a server. Throws what went wrong with the server itself. */
-  async fetch(serverName: string, patience: KeyPatience): Promise<KeySet> {
-    const limits = { ...patience, signal: timeout(patience.wholeMs) };
+  async fetch(serverName: string, timeouts: KeyTimeouts): Promise<KeySet> {
+    const limits = { ...timeouts, signal: timeout(timeouts.wholeMs) };
     try {
       return await this.#fetchDirect(serverName, limits);
     } catch (error) {
@@ -45,8 +45,8 @@ export class KeyFetcher {
   }
 
   /** The keys of a server, of itself only. */
-  async fetchDirect(serverName: string, patience: KeyPatience): Promise<KeySet> {
-    return await this.#fetchDirect(serverName, { ...patience, signal: timeout(patience.wholeMs) });
+  async fetchDirect(serverName: string, timeouts: KeyTimeouts): Promise<KeySet> {
+    return await this.#fetchDirect(serverName, { ...timeouts, signal: timeout(timeouts.wholeMs) });
   }
 
   async #fetchDirect(serverName: string, limits: Limits): Promise<KeySet> {
@@ -75,4 +75,4 @@ export class KeyFetcher {
   }
 }
 
-type Limits = KeyPatience & { readonly signal: AbortSignal };
+type Limits = KeyTimeouts & { readonly signal: AbortSignal };

@@ -8,11 +8,11 @@ const WEIGHT = 1 / 3;
 const RETRY_AFTER_MS = 5_000;
 
 /**
- * In which order servers are asked for their keys. Anybody can name servers to us, without showing who he is, and a server that does
- * not answer takes a place until we have lost patience. So everybody has a few places only, and servers that have shown keys before
+ * In which order servers are asked for their keys. Anyone can name servers to us without proof of identity, and a server that
+ * does not answer takes a place until its time is over. So each asker has a few places only, and servers that have shown keys before
  * are asked in a queue of their own.
  *
- * Errors of the tickets: `busy` for those whose turn does not come in time.
+ * Errors of the tickets: `busy` for those who wait too long.
  */
 export class KeyQueues {
   readonly #unknown: FairQueue;

@@ -7,7 +7,7 @@ import type { Clock, SteadyClock } from "../../platform/clock.ts";
 import type { Ticket } from "../../platform/fair_queue.ts";
 import type { Federation } from "../federation/federation.ts";
 import { type KeptKeys, type KeySet, KeysRefusedError, readKeptKeys, readKeyAnswer } from "./key_answer.ts";
-import { KeyFetcher, type KeyPatience } from "./key_fetcher.ts";
+import { KeyFetcher, type KeyTimeouts } from "./key_fetcher.ts";
 import { KeyQueues, keysBusy } from "./key_queues.ts";
 
 /** Where key sets outlive the process and are shared by several. Only a hint: it may forget and it may fail. */
@@ -75,14 +75,14 @@ const FRESH_MS = 3_600_000;
 /** After a failure a server is asked again after this time, twice as long each time. The first request after it is back must soon be believed. */
 const FIRST_RETRY_MS = 10_000;
 const MAX_RETRY_MS = 80_000;
-/** Anybody can name servers to us that never answer: one that we never had keys of is not waited for as long. */
-const FIRST_CONTACT: KeyPatience = { requestMs: 5_000, wholeMs: 15_000 };
-const ACQUAINTANCE: KeyPatience = { requestMs: 15_000, wholeMs: 30_000 };
+/** Anyone can name servers to us that never answer: one that we never had keys of is not waited for as long. */
+const UNKNOWN_SERVER: KeyTimeouts = { requestMs: 5_000, wholeMs: 15_000 };
+const KNOWN_SERVER: KeyTimeouts = { requestMs: 15_000, wholeMs: 30_000 };
 
 /** The signing keys of other servers, with their bounded memory. */
 export class ServerKeys {
   readonly #parts: ServerKeysParts;
-  /** Also those that have expired: their servers are acquaintances. */
+  /** Also those that have expired: their servers are known, and waited for longer. */
   readonly #known = new LRUCache<string, Known>({ max: MAX_SERVERS });
   readonly #failed = new LRUCache<string, FailedFetch>({ max: MAX_FAILURES });
   readonly #fetching = new Map<string, { readonly ticket: Ticket; readonly keys: Promise<Known> }>();
@@ -93,7 +93,7 @@ export class ServerKeys {
     const { federation, clock, notaries = [] } = parts;
     this.#parts = parts;
     this.#queues = new KeyQueues(parts.waitMs ?? WAIT_MS);
-    const notaryKeys = (notary: string, patience: KeyPatience) => this.#keysOfNotary(notary, patience);
+    const notaryKeys = (notary: string, timeouts: KeyTimeouts) => this.#keysOfNotary(notary, timeouts);
     this.#fetcher = new KeyFetcher({ federation, clock, notaries, notaryKeys });
   }
 
@@ -176,8 +176,8 @@ export class ServerKeys {
   async #fetchAndKeep(serverName: string, failures: number): Promise<Known> {
     const before = this.#known.get(serverName);
     const generation = await this.#parts.drawGeneration();
-    const patience = before ? ACQUAINTANCE : FIRST_CONTACT;
-    const fetched = await this.#fetcher.fetch(serverName, patience).catch((error) => {
+    const timeouts = before ? KNOWN_SERVER : UNKNOWN_SERVER;
+    const fetched = await this.#fetcher.fetch(serverName, timeouts).catch((error) => {
       throw this.#failureOf(serverName, failures, error);
     });
     this.#failed.delete(serverName);
@@ -201,11 +201,11 @@ export class ServerKeys {
     return errorOf(failure, waitMs);
   }
 
-  async #keysOfNotary(notary: string, patience: KeyPatience): Promise<KeptKeys> {
+  async #keysOfNotary(notary: string, timeouts: KeyTimeouts): Promise<KeptKeys> {
     const own = this.#known.get(notary);
     if (own && this.#parts.clock() < own.validUntilMs) return own;
     const generation = await this.#parts.drawGeneration();
-    const keys = { ...(await this.#fetcher.fetchDirect(notary, patience)), generation };
+    const keys = { ...(await this.#fetcher.fetchDirect(notary, timeouts)), generation };
     this.#remember(keys);
     return keys;
   }

@@ -129,7 +129,7 @@ class EventSource {
     this.#parser = new MultipartReader(boundary);
   }
 
-  /** Throws if there is none: the body ended, or is no multipart. */
+  /** Throws when the body has ended, or is not multipart. */
   async next(): Promise<MultipartEvent> {
     while (this.#ready.length === 0) {
       if (this.#over) throw malformed(new Error("The multipart answer lacks a part"));

@@ -9,7 +9,7 @@ export type MultipartEvent =
   | { kind: "data"; bytes: Uint8Array }
   | { kind: "part_end" };
 
-/** The text is no multipart body, ended too early, or asks for more memory than a header may have. */
+/** The bytes are not a multipart body, end too early, or ask for more memory than a header may have. */
 export class MultipartError extends Error {}
 
 /** Bytes that all headers of one part, or the text before the first part, may have. */
@@ -126,7 +126,7 @@ export class MultipartReader {
     return false;
   }
 
-  /** The next delimiter line, or up to where there surely is none. */
+  /** The next delimiter line, or how far there is certainly no delimiter. */
   #findDelimiter(from: number, last: boolean): Found {
     const { byteLength } = this.#pending;
     for (let at = from; ; at += 1) {
