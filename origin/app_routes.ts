@@ -5,6 +5,7 @@ import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
 import type { Live } from "./app_live.ts";
 import type { MediaWork } from "./app_media.ts";
+import type { Config } from "./config/schema.ts";
 import { makeClientVersions } from "./domains/client_versions.ts";
 import { makeAuthenticateServer } from "./http/authenticate_server.ts";
 import type { DispatcherParts } from "./http/dispatcher.ts";
@@ -12,7 +13,9 @@ import type { Rooms } from "./http/routes/rooms.ts";
 import { diagnoseServer } from "./matrix/diagnose_server.ts";
 import type { Federation } from "./matrix/federation/federation.ts";
 import type { ServerKeys } from "./matrix/keys/server_keys.ts";
+import { HotBodies } from "./media/download/hot_bodies.ts";
 import { makeSharedRead } from "./media/download/shared_read.ts";
+import type { SteadyClock } from "./platform/clock.ts";
 import { findUsage } from "./stores/db/tables/usage.ts";
 
 /** The part of `app.ts` that says by what routes are answered. */
@@ -57,8 +60,22 @@ export function dispatcherParts(base: Base, { live, limits, access, serverKeys, 
     authenticate: access.authenticate,
     authenticateServer: makeAuthenticateServer({ serverKeys, tenants: () => live.now.tenants, tenantOf }),
     ...{ limits, domainOf: tenantOf, publishKey: edge?.publishKey, metrics, steady },
+    hotBodies: makeHotBodies(base.config.downloads.cache, steady),
     openShared: makeSharedRead({ ...SHARED_READ, clock: steady, spool: { ...SPOOL, makeId: makeTemporaryId } }),
   };
+}
+
+/** Larger bodies are sent from their files as fast. */
+const MOST_HOT_BYTES = MIB;
+
+function makeHotBodies(cache: Config["downloads"]["cache"], clock: SteadyClock): HotBodies {
+  return new HotBodies({
+    clock,
+    maxBytes: cache.enabled ? cache.maxSizeBytes : 0,
+    maxBodyBytes: Math.min(cache.maxFileSizeBytes, MOST_HOT_BYTES),
+    minDownloads: cache.minDownloads,
+    trackedMs: cache.trackedMinutes * 60_000,
+  });
 }
 
 /** Which build this is, for whoever asks for it. */

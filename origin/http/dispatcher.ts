@@ -3,6 +3,7 @@ import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import type { Limits } from "../access/limits/limits.ts";
 import type { Counted } from "../access/limits/subject.ts";
 import type { Tenant } from "../domains/tenant.ts";
+import type { HotBodies } from "../media/download/hot_bodies.ts";
 import type { OpenShared } from "../media/download/shared_read.ts";
 import type { SteadyClock } from "../platform/clock.ts";
 import type { Metrics } from "../platform/metrics.ts";
@@ -26,6 +27,7 @@ export interface DispatcherParts {
   /** The homeserver that a host names. Throws 404 where it names none. */
   readonly domainOf: (host: string | undefined) => Tenant;
   readonly openShared: OpenShared;
+  readonly hotBodies: HotBodies;
   /** Absent where there is no edge. */
   readonly publishKey: PublishKey | undefined;
   readonly metrics: Pick<Metrics, "requestSeen" | "requestAnswered" | "requestTook">;
@@ -153,7 +155,7 @@ export class Dispatcher {
   }
 
   async #sendMedia(call: OpenCall, reply: FastifyReply, { file, multipart }: MediaReply): Promise<void> {
-    const { limits, openShared } = this.#parts;
+    const { limits, openShared, hotBodies } = this.#parts;
     const { counted } = call;
     // No answer waits for the edge's bucket.
     if (call.request.fromEdge) void (file ?? multipart).publish?.();
@@ -161,7 +163,7 @@ export class Dispatcher {
     else if ("bytes" in file) await replyArriving(reply, file, { limits, counted });
     else {
       const { openRangeMaxBytes } = call.domain.domain.policy;
-      await replyFile(reply, file.servable, { limits, counted, openRangeMaxBytes });
+      await replyFile(reply, file.servable, { limits, counted, openRangeMaxBytes, hotBodies });
     }
   }
 }

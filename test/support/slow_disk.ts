@@ -8,14 +8,22 @@ import { syncBuiltinESMExports } from "node:module";
 
 const folder = `${process.env.SLOW_FOLDER ?? ""}/`;
 const { open } = fs.promises;
+const openPlain = fs.open;
 let opened = 0;
 
+function nextDelayMs(): number {
+  opened += 1;
+  return 50 + ((opened * 37) % 251);
+}
+
+const isSlow = (path: unknown, flags: unknown) => flags === "r" && String(path).startsWith(folder);
+
 fs.promises.open = async (path, flags, mode) => {
-  if (flags === "r" && String(path).startsWith(folder)) {
-    opened += 1;
-    const lateMs = 50 + ((opened * 37) % 251);
-    await new Promise((resolve) => setTimeout(resolve, lateMs));
-  }
+  if (isSlow(path, flags)) await new Promise((resolve) => setTimeout(resolve, nextDelayMs()));
   return await open(path, flags, mode);
 };
+fs.open = Object.assign((...args: Parameters<typeof openPlain>) => {
+  if (isSlow(args[0], args[1])) setTimeout(() => openPlain(...args), nextDelayMs());
+  else openPlain(...args);
+}, openPlain) as typeof openPlain;
 syncBuiltinESMExports();

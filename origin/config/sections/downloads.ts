@@ -3,16 +3,27 @@ import { bytes, count, flag } from "../fields.ts";
 
 const cacheSchema = z
   .object({
-    enabled: flag(true, "Keep what is asked for often in memory."),
-    maxSizeBytes: bytes(1_048_576_000, "How much memory it may take."),
-    maxFileSizeBytes: bytes(104_857_600, "The largest file it takes."),
+    enabled: flag(true, "Keep small media and thumbnails that are asked for often in the memory of each process."),
+    maxSizeBytes: bytes(
+      67_108_864,
+      "How much memory it may take in each process, what is being sent not counted: that may be as much again.",
+    ),
+    maxFileSizeBytes: bytes(1_048_576, "The largest file it takes; more than 1 MiB counts as 1 MiB."),
     trackedMinutes: count(30, "Over how long downloads are counted.", { type: "minutes" }),
-    minDownloads: count(5, "From how many downloads on a file is kept."),
-    minCacheTimeSeconds: count(300, "How long a file is kept at least.", { type: "seconds" }),
-    minEvictedTimeSeconds: count(60, "How long a file that was dropped stays out.", { type: "seconds" }),
+    minDownloads: count(2, "From how many downloads on a file is kept."),
+    minCacheTimeSeconds: count(300, "what is longest out of use goes first.", {
+      status: "retired",
+      type: "seconds",
+      harmless: [300],
+    }),
+    minEvictedTimeSeconds: count(60, "what is longest out of use goes first.", {
+      status: "retired",
+      type: "seconds",
+      harmless: [60],
+    }),
   })
   .prefault({})
-  .meta({ description: "The memory cache of matrix-media-repo 1.2.", status: "later" });
+  .meta({ description: "Media in memory.", domain: false, live: false });
 
 /** `downloads`: media of others, and ranges. */
 export const downloadsSchema = z

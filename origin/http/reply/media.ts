@@ -5,11 +5,12 @@ import { answerFederation, formatBoundary } from "../../../shared/http/federatio
 import { answerArriving, answerMedia } from "../../../shared/http/media_answer.ts";
 import type { Charge, Limits } from "../../access/limits/limits.ts";
 import type { Counted } from "../../access/limits/subject.ts";
+import type { HotBodies } from "../../media/download/hot_bodies.ts";
 import type { Arriving, Servable } from "../../media/download/servable.ts";
 import type { OpenShared } from "../../media/download/shared_read.ts";
 import { lost } from "../../stores/objects/store_trouble.ts";
 import type { RequestContext } from "../request/request_context.ts";
-import { writeBody, writeHead } from "./write.ts";
+import { writeBody, writeHead, writeSlice } from "./write.ts";
 
 /**
  * Answers with media. What is sent is charged before, and what of it the connection has not taken is given back when it has ended.
@@ -29,17 +30,19 @@ export interface Account {
 export async function replyFile(
   reply: FastifyReply,
   servable: Servable,
-  options: Account & { readonly openRangeMaxBytes: number },
+  options: Account & { readonly openRangeMaxBytes: number; readonly hotBodies: HotBodies },
 ): Promise<void> {
   const { context } = reply.request;
   const { media } = servable;
   const served = { ...media, openRangeMaxBytes: options.openRangeMaxBytes };
   const answer = answerMedia({ method: context.method, header: (name) => context.header(name) }, served);
   if (answer.status === 304 || context.method === "HEAD") return writeHead(reply, answer.status, answer.headers);
-  const bytes = await openCharged(reply, options, answer.slice?.length ?? media.size, async (signal) => {
-    return (await servable.open(answer.slice, signal)) ?? missing(media);
+  const slice = answer.slice ?? { offset: 0, length: media.size };
+  const body = await openCharged(reply, options, slice.length, async (signal) => {
+    return (await options.hotBodies.open(servable, answer.slice, signal)) ?? missing(media);
   });
-  await writeBody(reply, answer.status, answer.headers, bytes);
+  if ("read" in body) await writeSlice(reply, answer, body, slice);
+  else await writeBody(reply, answer.status, answer.headers, body);
 }
 
 /**
@@ -93,12 +96,12 @@ export function needsLength(request: RequestContext): boolean {
 }
 
 /** Opens a body once it is charged. Where it cannot be opened, nothing is. */
-async function openCharged(
+async function openCharged<T>(
   reply: FastifyReply,
   { limits, counted }: Account,
   bytes: number,
-  open: (signal: AbortSignal) => Promise<ReadableStream<Uint8Array>>,
-): Promise<ReadableStream<Uint8Array>> {
+  open: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const charge = await limits.chargeDownload(counted, bytes);
   try {
     const body = await open(reply.request.context.signal);

@@ -1,7 +1,9 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
+import type { ByteSlice } from "../../../shared/http/byte_range.ts";
 import type { Answer } from "../../../shared/http/respond.ts";
 import { raceAbort } from "../../platform/time.ts";
+import type { SeekableBody } from "../../stores/objects/datastore.ts";
 import { mustClose } from "../lingering_close.ts";
 
 /**
@@ -81,6 +83,43 @@ export async function writeBody(
   }
 }
 
+/**
+ * Writes status, headers and a slice of a body that is read by positions, one piece after the other: the next is read when the
+ * connection has taken the one before it, so a client that takes slowly holds one piece of memory. Owns the body from the call on,
+ * and closes it whatever happens. Resolves when all was handed over or the client has left.
+ *
+ * Errors: as {@link writeBody}.
+ */
+export async function writeSlice(
+  reply: FastifyReply,
+  head: { readonly status: number; readonly headers: Readonly<Record<string, string>> },
+  body: SeekableBody,
+  slice: ByteSlice,
+): Promise<void> {
+  const { outcome, context } = reply.request;
+  const { signal } = context;
+  const { raw } = reply;
+  const end = slice.offset + slice.length;
+  reply.hijack();
+  try {
+    signal.throwIfAborted();
+    begin(reply, head.status, head.headers);
+    for (let position = slice.offset; position < end; ) {
+      const piece = await body.read(position, Math.min(body.pieceBytes, end - position));
+      signal.throwIfAborted();
+      position += piece.byteLength;
+      outcome.sent(piece.byteLength);
+      if (position === end) return void raw.end(piece);
+      await raceAbort(taken(raw, piece), signal);
+    }
+    raw.end();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    body.close();
+  }
+}
+
 /** What a reader reads. Ending early ends nothing: that is for the owner of the reader. */
 function chunksOf(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncIterable<Uint8Array> {
   const next = async (): Promise<IteratorResult<Uint8Array, undefined>> => {
@@ -93,6 +132,11 @@ function chunksOf(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncIterabl
 function begin(reply: FastifyReply, status: number, headers: Readonly<Record<string, string>>): void {
   const connection = mustClose(reply.request.raw) ? { connection: "close" } : {};
   reply.raw.writeHead(status, { ...headers, ...connection });
+}
+
+/** Writes a piece; resolves when its memory is needed no more. What goes wrong with the connection is told by its signal. */
+function taken(raw: ServerResponse, piece: Uint8Array): Promise<void> {
+  return new Promise((resolve) => raw.write(piece, () => resolve()));
 }
 
 function drained(raw: ServerResponse): Promise<void> {

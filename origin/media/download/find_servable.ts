@@ -127,10 +127,11 @@ export function servableMedia(media: Media, datastores: FindDatastore, fileName:
 export function servableBlob(
   blob: Pick<Blob, "datastoreId" | "location" | "sha256" | "size">,
   datastores: FindDatastore,
-): Pick<Servable, "copyFolder" | "open"> {
+): Pick<Servable, "copyFolder" | "open" | "openFile"> {
   const datastore = datastores(blob.datastoreId);
   return {
     copyFolder: datastore?.kind === "s3" ? datastore.stagingFolder : undefined,
+    openFile: datastore?.openFile?.bind(datastore, blob),
     open: (slice, signal) => openBlob(blob, datastores).open(blob, slice, signal),
   };
 }

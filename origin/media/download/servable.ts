@@ -1,5 +1,6 @@
 import type { ByteSlice } from "../../../shared/http/byte_range.ts";
 import type { ArrivingMedia, ServedMedia } from "../../../shared/http/media_answer.ts";
+import type { SeekableBody } from "../../stores/objects/datastore.ts";
 
 /** Media that may be served to the one who asked: how it describes itself, and how to get its bytes. */
 export interface Servable {
@@ -8,6 +9,11 @@ export interface Servable {
   readonly copyFolder?: string | undefined;
   /** Opens the bytes (all, or a slice). `undefined`: the object is not in its datastore. */
   open(slice: ByteSlice | undefined, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | undefined>;
+  /**
+   * Opens the bytes where they are a file of this machine, with less work. `undefined`, or no such function: `open` is to be asked,
+   * which brings back what is lost.
+   */
+  readonly openFile?: ((signal: AbortSignal) => Promise<SeekableBody | undefined>) | undefined;
 }
 
 /** Media of another server whose first bytes are here: to be passed on as they come. Whoever gets the stream reads or cancels it. */

@@ -23,6 +23,19 @@ export interface KnownObject {
   readonly size: number;
 }
 
+/** A body that can be read at any position, by one reader, who closes it at the end and after any failure. */
+export interface SeekableBody {
+  /** As much is read at once at the most. */
+  readonly pieceBytes: number;
+  /**
+   * Up to `length` bytes at `position`, at least one of those that there are. The memory may be used again for the next: it is to be
+   * called when what it returned is needed no more.
+   */
+  read(position: number, length: number): Promise<Uint8Array>;
+  /** Gives back what it is read from; only the first call counts. */
+  close(): void;
+}
+
 /**
  * Where bodies lie: a folder, or a bucket of an S3 store. Knows nothing of what the bytes mean.
  *
@@ -59,6 +72,11 @@ export interface Datastore {
     slice: ByteSlice | undefined,
     signal: AbortSignal,
   ): Promise<ReadableStream<Uint8Array> | undefined>;
+  /**
+   * Opens an object that lies on this machine, for whoever reads it by positions: without a stream, and with less work. `undefined`:
+   * there is no such object of this size; `open` looks more closely. Only where objects are local files.
+   */
+  openFile?(object: KnownObject, signal: AbortSignal): Promise<SeekableBody | undefined>;
   /** Removes an object; that it is not there is success. */
   remove(location: string, signal?: AbortSignal): Promise<void>;
   /**

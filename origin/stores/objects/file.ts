@@ -3,11 +3,12 @@ import { constants } from "node:fs";
 import { copyFile, type FileHandle, link, mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { ByteSlice } from "../../../shared/http/byte_range.ts";
-import type { Datastore, KnownObject, StagedBody } from "./datastore.ts";
+import type { Datastore, KnownObject, SeekableBody, StagedBody } from "./datastore.ts";
 import { IDENTITY_TEXT, identityName } from "./datastore_identity.ts";
 import { DurableFolders, flush } from "./durable_folders.ts";
 import { fileStream } from "./file_stream.ts";
 import { objectName } from "./object_name.ts";
+import { openFile } from "./open_file.ts";
 import { cannotRead, cannotStore, telling } from "./store_trouble.ts";
 
 /**
@@ -73,6 +74,11 @@ class FileDatastore implements Datastore {
     const path = this.localPath(location);
     const handle = await telling(cannotRead, signal, () => openWhole(path, size));
     return handle && fileStream(handle, slice ?? { offset: 0, length: size }, signal);
+  }
+
+  async openFile({ location, size }: KnownObject, signal: AbortSignal): Promise<SeekableBody | undefined> {
+    const path = this.localPath(location);
+    return await telling(cannotRead, signal, () => openFile(path, size));
   }
 
   async remove(location: string): Promise<void> {

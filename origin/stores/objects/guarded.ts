@@ -7,7 +7,7 @@ import { cannotRead, cannotStore, telling } from "./store_trouble.ts";
  * What is there costs nothing more to read.
  */
 export function guardDatastore(store: Datastore, presence: Presence): Datastore {
-  const { removeUnfinished, localPath } = store;
+  const { removeUnfinished, localPath, openFile } = store;
   const present = () => presence.demand();
 
   /** What was done at a place that went away meanwhile does not count. */
@@ -42,6 +42,8 @@ export function guardDatastore(store: Datastore, presence: Presence): Datastore 
     },
     has: async (object: KnownObject, signal) => (await sure(signal, () => store.has(object, signal))) === true,
     open: async (object, slice, signal) => (await sure(signal, () => store.open(object, slice, signal))) || undefined,
+    // Whoever finds nothing here asks `open`, which makes sure.
+    ...(openFile ? { openFile: openFile.bind(store) } : {}),
     remove: (location, signal) => change(() => store.remove(location, signal)),
     ...(removeUnfinished ? { removeUnfinished: removeUnfinished.bind(store) } : {}),
     sign: (identity, signal) => store.sign(identity, signal),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, truncate, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { before, describe, test } from "node:test";
 import type { Datastore } from "../../../origin/stores/objects/datastore.ts";
 import { makeFileDatastore } from "../../../origin/stores/objects/file.ts";
@@ -9,6 +9,7 @@ import { makeS3Datastore } from "../../../origin/stores/objects/s3.ts";
 import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { openTestBucket } from "../../support/bucket.ts";
 import { type Lifetime, lifetimeOfSuite } from "../../support/lifetime.ts";
+import { until } from "../../support/until.ts";
 import { put, read, SIGNAL, stage, testFolder } from "./bodies.ts";
 
 async function openS3(
@@ -63,6 +64,49 @@ for (const [name, make] of Object.entries(KINDS)) {
         const slice = await read(await store.open(object, { offset, length }, SIGNAL));
         assert.ok(slice?.equals(bytes.subarray(offset, offset + length)), `${offset}+${length}`);
       }
+    });
+
+    test("where objects are files, they are read at any position too, and no file stays open", async () => {
+      if (!store.openFile) return assert.equal(store.kind, "s3");
+      for (const size of [0, 1, 100_000, 262_143, 262_144, 700_001]) {
+        const bytes = randomBytes(size);
+        const object = await put(store, bytes);
+        const body = await store.openFile(object, SIGNAL);
+        assert.ok(body, String(size));
+        for (const [from, to] of [
+          [0, size],
+          [Math.max(0, size - 1), size],
+          [Math.floor(size / 3), Math.ceil(size / 2)],
+        ] as const) {
+          const pieces: Buffer[] = [];
+          for (let at = from; at < to; at += pieces.at(-1)?.length ?? 0)
+            pieces.push(Buffer.from(await body.read(at, to - at)));
+          assert.ok(Buffer.concat(pieces).equals(bytes.subarray(from, to)), `${from} to ${to} of ${size}`);
+        }
+        body.close();
+        body.close();
+        for (const wrong of [size + 1, size + 300_000, Math.max(0, size - 1)]) {
+          if (wrong !== size) assert.equal(await store.openFile({ ...object, size: wrong }, SIGNAL), undefined);
+        }
+        await store.remove(object.location);
+        assert.equal(await store.openFile(object, SIGNAL), undefined);
+      }
+      const folder = dirname(store.stagingFolder);
+      await until(async () => {
+        const open = await readdir("/proc/self/fd").catch(() => []);
+        const paths = await Promise.all(open.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
+        return !paths.some((path) => path.startsWith(folder));
+      }, "files stay open");
+    });
+
+    test("a file that is closed while it is read is closed once", async () => {
+      if (!store.openFile) return assert.equal(store.kind, "s3");
+      const object = await put(store, randomBytes(700_001));
+      const body = await store.openFile(object, SIGNAL);
+      const reading = body?.read(0, 700_001);
+      body?.close();
+      assert.equal((await reading)?.length, body?.pieceBytes);
+      await assert.rejects(async () => await body?.read(0, 1), /was closed/);
     });
 
     test("keeps an empty body", async () => {
