@@ -1,85 +1,79 @@
 import { Router } from "itty-router";
 import { toMatrixError } from "../shared/http/failure_answer.ts";
-import { demandRequestLine } from "../shared/http/request_line.ts";
+import { requireRequestLine } from "../shared/http/request_line.ts";
 import { errorAnswer, preflightAnswer, toResponse } from "../shared/http/respond.ts";
+import { isFailure } from "../shared/matrix/failure.ts";
 import { MatrixError } from "../shared/matrix/matrix_error.ts";
 import { FEDERATION_PREFIXES, MEDIA_PREFIXES } from "../shared/matrix/media_target.ts";
-import { parseDescriptor } from "../shared/tiers/descriptor.ts";
 import { parseDomainDocument } from "../shared/tiers/domain_policy.ts";
 import { parseServerKeyDocument } from "../shared/tiers/server_key.ts";
 import { parseVerdict } from "../shared/tiers/verdict.ts";
 import { openBucket } from "./bucket.ts";
 import { DocumentCache } from "./cache/document_cache.ts";
 import type { KeepAlive } from "./cache/flight.ts";
-import { makeSharedBodies } from "./cache/shared_bodies.ts";
-import { makeJudge } from "./decide/auth.ts";
-import { makeDecide } from "./decide/decide_media.ts";
-import { makeFindDomain } from "./decide/domain.ts";
-import { makeFindDescriptor } from "./decide/find_descriptor.ts";
-import { makeJudgeServer } from "./decide/server_auth.ts";
-import { makeFindViewer } from "./decide/viewer.ts";
+import { SharedBodies } from "./cache/shared_bodies.ts";
+import { parseDescriptorAt } from "./decide/descriptor.ts";
+import { Domains } from "./decide/domain.ts";
+import { MediaDecision } from "./decide/media.ts";
+import { RemoteServers } from "./decide/server.ts";
+import { Tokens } from "./decide/token.ts";
 import type { EdgeConfig } from "./env.ts";
-import { makeOriginClient } from "./origin/origin_client.ts";
-import { isReadable, routableUrl } from "./request_target.ts";
+import { OriginClient } from "./origin/client.ts";
+import { EdgeRequest, isReadable, routableUrl } from "./request.ts";
 import { makeFederationRoute } from "./routes/federation.ts";
 import { type Forward, makeForward } from "./routes/forward.ts";
 import { makeMediaRoute } from "./routes/media.ts";
 import { type Clock, makeSteadyClock } from "./steady_clock.ts";
-import { makeVisit, type Visit } from "./visit.ts";
 
-/** The edge: one request in, one answer out. Never throws. */
-export interface EdgeApp {
-  /** `keepAlive` is the `waitUntil` of the request's own context. */
-  fetch(request: Request, keepAlive: KeepAlive): Promise<Response>;
-}
+/** The edge, built once per isolate, and its routes. */
 
 /** What the runtime brings. */
-export interface EdgeParts {
+export interface EdgeAppOptions {
   readonly clock: Clock;
   readonly makeId: () => string;
 }
 
-type Handler = (visit: Visit) => Promise<Response>;
+type Handler = (request: EdgeRequest) => Promise<Response>;
 
-/** Builds the edge, once per isolate: the caches in it are shared by all requests and hold plain data only. */
-export function buildApp(config: EdgeConfig, { clock, makeId }: EdgeParts): EdgeApp {
-  const steady = makeSteadyClock(clock);
-  const bucket = openBucket(config.bucket);
-  const verdicts = new DocumentCache({ clock: steady, readText: bucket.readText, parse: parseVerdict });
-  const descriptors = new DocumentCache({ clock: steady, readText: bucket.readText, parse: parseDescriptor });
-  const { originUrl, hopSecret, originTimeoutMs: timeoutMs, trustConnectingIp } = config;
-  const origin = makeOriginClient({ clock, originUrl, hopSecret, timeoutMs });
-  const judge = makeJudge({ clock, steady, verdicts, origin });
-  const findViewer = makeFindViewer({ judge, findDomain: makeFindDomain({ clock: steady, origin }) });
-  const findDescriptor = makeFindDescriptor(descriptors);
-  const decide = makeDecide({ findViewer, findDescriptor });
-  const forward = makeForward(origin);
-  const judgeServer = makeJudgeServer({
-    clock,
-    keys: new DocumentCache({ clock: steady, readText: bucket.readText, parse: parseServerKeyDocument }),
-    domains: new DocumentCache({ clock: steady, readText: bucket.readText, parse: parseDomainDocument }),
-  });
-  const shareBody = makeSharedBodies(bucket);
-  const router = makeRouter({
-    media: makeMediaRoute({ decide, bucket, forward }),
-    federation: makeFederationRoute({ clock: steady, judgeServer, findDescriptor, bucket, shareBody, forward }),
-    forward,
-  });
+/** One request in, one answer out. The caches in it are shared by all requests of the isolate and hold plain data only. */
+export class EdgeApp {
+  readonly #router: ReturnType<typeof makeRouter>;
+  readonly #requestOptions: { readonly makeId: () => string; readonly trustConnectingIp: boolean };
 
-  return {
-    async fetch(request, keepAlive) {
-      const visit = makeVisit(request, keepAlive, { makeId, trustConnectingIp });
-      return await router.fetch({ method: request.method, url: routableUrl(visit.target) }, visit);
-    },
-  };
+  constructor(config: EdgeConfig, { clock, makeId }: EdgeAppOptions) {
+    const { originUrl, hopSecret, originTimeoutMs: timeoutMs, trustConnectingIp } = config;
+    const steady = makeSteadyClock(clock);
+    const bucket = openBucket(config.bucket);
+    const documents = <V extends object>(parse: (text: string, key: string) => V | undefined) =>
+      new DocumentCache<V>({ clock: steady, readText: bucket.readText, parse });
+    const origin = new OriginClient({ clock, originUrl, hopSecret, timeoutMs });
+    const tokens = new Tokens({ clock, steady, verdicts: documents(parseVerdict), origin });
+    const domains = new Domains(steady, origin);
+    const keys = documents(parseServerKeyDocument);
+    const servers = new RemoteServers({ clock, keys, domains: documents(parseDomainDocument) });
+    const descriptors = documents(parseDescriptorAt);
+    const decision = new MediaDecision({ tokens, domains, descriptors });
+    const bodies = new SharedBodies(bucket);
+    const forward = makeForward(origin);
+    const media = makeMediaRoute({ decision, bucket, forward });
+    const federation = makeFederationRoute({ clock: steady, servers, descriptors, bucket, bodies, forward });
+    this.#router = makeRouter({ media, federation, forward });
+    this.#requestOptions = { makeId, trustConnectingIp };
+  }
+
+  /** Never throws. `keepAlive` is the `waitUntil` of the request's own context. */
+  async fetch(request: Request, keepAlive: KeepAlive): Promise<Response> {
+    const edgeRequest = new EdgeRequest(request, keepAlive, this.#requestOptions);
+    return await this.#router.fetch({ method: request.method, url: routableUrl(edgeRequest.target) }, edgeRequest);
+  }
 }
 
 function makeRouter({ media, federation, forward }: { media: Handler; federation: Handler; forward: Forward }) {
   const router = Router({
-    before: [(_request, visit: Visit) => refuse(visit)],
-    catch: (thrown, _request, visit: Visit) => answerError(thrown, visit),
+    before: [(_request, request: EdgeRequest) => requireReadable(request)],
+    catch: (thrown, _request, request: EdgeRequest) => answerError(thrown, request),
   });
-  const respond = (handler: Handler) => (_request: unknown, visit: Visit) => handler(visit);
+  const respond = (handler: Handler) => (_request: unknown, request: EdgeRequest) => handler(request);
   router.options("*", () => toResponse(preflightAnswer()));
   for (const prefix of [...MEDIA_PREFIXES.authenticated, ...MEDIA_PREFIXES.legacy]) {
     for (const kind of ["download", "thumbnail"]) {
@@ -92,26 +86,26 @@ function makeRouter({ media, federation, forward }: { media: Handler; federation
   }
   return router.all(
     "*",
-    respond((visit) => forward(visit)),
+    respond((request) => forward(request)),
   );
 }
 
-/** What no endpoint of either tier takes. */
-function refuse({ request, target }: Visit): undefined {
+/** Errors: 400, 405 and 414 for a request that no endpoint of either tier takes. */
+function requireReadable({ request, target }: EdgeRequest): undefined {
   if (!isReadable(target) || hasTwoLengths(request)) {
     throw new MatrixError("M_UNKNOWN", "Cannot read the request", { status: 400 });
   }
-  if (request.method !== "OPTIONS") demandRequestLine(request.method, target);
+  if (request.method !== "OPTIONS") requireRequestLine(request.method, target);
 }
 
-/** Of which the next server could believe the other (RFC 9112 §6.1). The origin's parser refuses them, too. */
+/** The next server could believe the other length (RFC 9112 §6.1). The origin's parser refuses such requests, too. */
 function hasTwoLengths({ headers }: Request): boolean {
   return headers.has("transfer-encoding") && headers.has("content-length");
 }
 
-/** The one place of the edge where whatever was thrown becomes what the client sees. */
-function answerError(thrown: unknown, visit: Visit): Response {
+/** The one place of the edge where whatever was thrown becomes the answer that the client sees. */
+function answerError(thrown: unknown, request: EdgeRequest): Response {
   // An unforeseen error is a bug: the runtime reports what `waitUntil` rejects with, and the client is told nothing of it.
-  if (!(thrown instanceof MatrixError)) visit.keepAlive(Promise.reject(thrown));
+  if (!(thrown instanceof MatrixError || isFailure(thrown))) request.keepAlive(Promise.reject(thrown));
   return toResponse(errorAnswer(toMatrixError(thrown)));
 }

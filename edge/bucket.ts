@@ -1,6 +1,6 @@
 import { AwsClient } from "aws4fetch";
 import type { ByteSlice } from "../shared/http/byte_range.ts";
-import { DeadlineExceeded, withDeadline } from "./cache/deadline.ts";
+import { withDeadline } from "./cache/deadline.ts";
 import type { EdgeConfig, S3Config } from "./env.ts";
 
 /** The bytes of a body, untouched, and how many the whole object has. */
@@ -35,12 +35,12 @@ export function openBucket(config: EdgeConfig["bucket"]): BucketReader {
 export function r2Reader(bucket: R2Bucket): BucketReader {
   return {
     async readText(key) {
-      return await withDeadline(readDocument(bucket, key), STORE_WAIT_MS, "reading a document");
+      return await withDeadline(STORE_WAIT_MS, "reading a document", () => readDocument(bucket, key));
     },
     async readBody(key, slice) {
       const range = slice ? { range: { offset: slice.offset, length: slice.length } } : {};
-      const opening = bucket.get(key, range);
-      const object = await withDeadline(opening, STORE_WAIT_MS, "opening a body", (late) => late?.body.cancel());
+      const open = () => bucket.get(key, range);
+      const object = await withDeadline(STORE_WAIT_MS, "opening a body", open, (late) => late?.body.cancel());
       return object ? { bytes: object.body, totalBytes: object.size } : undefined;
     },
   };
@@ -49,7 +49,7 @@ export function r2Reader(bucket: R2Bucket): BucketReader {
 async function readDocument(bucket: R2Bucket, key: string): Promise<string | undefined> {
   const object = await bucket.get(key);
   if (!object) return undefined;
-  await demandSmall(object.size, object.body);
+  await requireSmall(object.size, object.body);
   return await object.text();
 }
 
@@ -71,34 +71,23 @@ export function s3Reader(config: S3Config): BucketReader {
 
   return {
     async readText(key) {
-      return await beforeDeadline(async (signal) => {
+      return await withDeadline(STORE_WAIT_MS, "reading a document", async (signal) => {
         const response = await get(key, {}, signal);
         if (!response) return undefined;
-        await demandSmall(Number(response.headers.get("content-length") ?? 0), response.body);
+        await requireSmall(Number(response.headers.get("content-length") ?? 0), response.body);
         return await response.text();
       });
     },
     async readBody(key, slice) {
       const headers: Record<string, string> = {};
       if (slice) headers.range = `bytes=${slice.offset}-${slice.offset + slice.length - 1}`;
-      const response = await beforeDeadline((signal) => get(key, headers, signal));
+      const response = await withDeadline(STORE_WAIT_MS, "opening a body", (signal) => get(key, headers, signal));
       if (!response?.body) return undefined;
       if (response.status === (slice ? 206 : 200)) return { bytes: response.body, totalBytes: totalBytes(response) };
       await response.body.cancel();
       throw new Error("the bucket did not honour a range");
     },
   };
-}
-
-/** Aborts what has not come in time; what has come, such as a body that still flows, is left alone. */
-async function beforeDeadline<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(new DeadlineExceeded("the bucket did not answer in time")), STORE_WAIT_MS);
-  try {
-    return await work(late.signal);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function totalBytes(response: Response): number | undefined {
@@ -112,8 +101,8 @@ function encodeKey(key: string): string {
   return key.split("/").map(encodeURIComponent).join("/");
 }
 
-async function demandSmall(bytes: number, body: ReadableStream | null): Promise<void> {
+async function requireSmall(bytes: number, body: ReadableStream | null): Promise<void> {
   if (bytes <= MAX_DOCUMENT_BYTES) return;
   await body?.cancel();
-  throw new Error(`a document of ${bytes} bytes is none of ours`);
+  throw new Error(`a document of ${bytes} bytes is too large to be ours`);
 }

@@ -1,6 +1,6 @@
 import { errorAnswer, toResponse } from "../shared/http/respond.ts";
 import { MatrixError } from "../shared/matrix/matrix_error.ts";
-import { buildApp, type EdgeApp } from "./app.ts";
+import { EdgeApp } from "./app.ts";
 import { type Env, readConfig } from "./env.ts";
 
 /** One per isolate: its micro-caches are what requests share. */
@@ -10,7 +10,7 @@ let app: EdgeApp | undefined;
 export default {
   async fetch(request, env, context): Promise<Response> {
     try {
-      app ??= buildApp(readConfig(env), { clock: () => Date.now(), makeId: () => crypto.randomUUID() });
+      app ??= new EdgeApp(readConfig(env), { clock: () => Date.now(), makeId: () => crypto.randomUUID() });
     } catch (thrown) {
       // The operator finds what is wrong in the Worker's log; a client can do nothing with it.
       context.waitUntil(Promise.reject(thrown));

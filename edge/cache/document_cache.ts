@@ -12,13 +12,19 @@ const JOIN_MS = DOCUMENT_TTL_MS / 2;
 /** Documents kept in one isolate: a few megabytes. */
 const MAX_DOCUMENTS = 5_000;
 
-/** What a cache of documents needs. */
-export interface DocumentCacheParts<V> {
+/** What a cache of documents reads, and how. */
+export interface DocumentCacheOptions<V> {
   readonly clock: SteadyClock;
   readonly readText: (key: string) => Promise<string | undefined>;
-  /** `undefined`: not a document that this version understands; as good as absent. */
-  readonly parse: (text: string) => V | undefined;
+  /** Reads the document that lies under `key`. `undefined`: not one that this version understands, which counts as absent. */
+  readonly parse: (text: string, key: string) => V | undefined;
 }
+
+/**
+ * What a look-up found. `unknown`: the bucket could not be read; `late`: it took so long that the answer may be out of date.
+ * Neither says that there is no document.
+ */
+export type Found<V> = V | "absent" | "unknown" | "late";
 
 interface Taken<V> {
   readonly value: V;
@@ -32,29 +38,28 @@ interface Taken<V> {
  * is shared by requests.
  *
  * Absence is not remembered: the next thing that happens to an absent document is that the origin writes it, and the request
- * after that is to find it.
+ * after that must find it.
  */
-export class DocumentCache<V> {
+export class DocumentCache<V extends object> {
   readonly #kept = new Lru<Taken<V>>(MAX_DOCUMENTS);
   readonly #reading = new Flight<Taken<V | undefined>>({ joinMs: JOIN_MS, waitMs: DOCUMENT_TTL_MS });
-  readonly #parts: DocumentCacheParts<V>;
+  readonly #options: DocumentCacheOptions<V>;
 
-  constructor(parts: DocumentCacheParts<V>) {
-    this.#parts = parts;
+  constructor(options: DocumentCacheOptions<V>) {
+    this.#options = options;
   }
 
-  /**
-   * The document (`asItIsNow`: read anew, whatever is kept), or `undefined` where there is none.
-   * Errors: the bucket's, because that it cannot be read is not "absent"; `DeadlineExceeded` where it took so long that what it
-   * brings may be true no more.
-   */
-  async read(key: string, keepAlive: KeepAlive, asItIsNow = false): Promise<V | undefined> {
-    const now = this.#parts.clock();
-    const kept = asItIsNow ? undefined : this.kept(key, now);
+  /** The document, kept or read; `fresh`: read now, whatever is kept. Never throws. */
+  async find(key: string, keepAlive: KeepAlive, { fresh = false } = {}): Promise<Found<V>> {
+    const now = this.#options.clock();
+    const kept = fresh ? undefined : this.kept(key, now);
     if (kept !== undefined) return kept;
-    const taken = await this.#reading.run(key, now, () => this.#readBucket(key, now), keepAlive);
-    if (isFresh(taken, this.#parts.clock())) return taken.value;
-    throw new DeadlineExceeded("a document came too late to be believed");
+    try {
+      const taken = await this.#reading.run(key, now, () => this.#readBucket(key, now), keepAlive);
+      return isFresh(taken, this.#options.clock()) ? (taken.value ?? "absent") : "late";
+    } catch (thrown) {
+      return thrown instanceof DeadlineExceeded ? "late" : "unknown";
+    }
   }
 
   /** The document as it was read within the last two seconds, without a look into the bucket. */
@@ -70,8 +75,8 @@ export class DocumentCache<V> {
   }
 
   async #readBucket(key: string, takenMs: number): Promise<Taken<V | undefined>> {
-    const text = await this.#parts.readText(key);
-    const value = text === undefined ? undefined : this.#parts.parse(text);
+    const text = await this.#options.readText(key);
+    const value = text === undefined ? undefined : this.#options.parse(text, key);
     if (value === undefined) this.#kept.delete(key);
     else this.remember(key, value, takenMs);
     return { value, takenMs };
@@ -80,4 +85,9 @@ export class DocumentCache<V> {
 
 function isFresh({ takenMs }: Taken<unknown>, nowMs: number): boolean {
   return nowMs - takenMs < DOCUMENT_TTL_MS;
+}
+
+/** The document, if one was found. */
+export function documentOf<V extends object>(found: Found<V>): V | undefined {
+  return typeof found === "string" ? undefined : found;
 }

@@ -13,15 +13,15 @@ interface Running<V> {
  * One run of the same work for all requests of this isolate that ask for it at once.
  *
  * The result must be plain data (it crosses requests; a stream or a Response would be refused by workerd). The work goes on when
- * the client that began it leaves, and everybody waits by a timer of their own. Nobody joins a run that began more than
- * `joinMs` milliseconds ago, so that a result is never older than that for whoever gets it.
+ * the client that began it leaves, and each request waits by its own timer. No request joins a run that began more than
+ * `joinMs` milliseconds ago, so a result is never older than that when it is given out.
  */
 export class Flight<V> {
   readonly #running = new Map<string, Running<V>>();
   readonly #joinMs: number;
   readonly #waitMs: number;
 
-  /** `joinMs`: how long others may join; `waitMs`: how long anybody waits. */
+  /** `joinMs`: how long others may join; `waitMs`: how long each request waits. */
   constructor(options: { joinMs: number; waitMs: number }) {
     this.#joinMs = options.joinMs;
     this.#waitMs = options.waitMs;
@@ -32,7 +32,7 @@ export class Flight<V> {
     const present = this.#running.get(key);
     const joined =
       present && nowMs - present.startedMs < this.#joinMs ? present : this.#begin(key, nowMs, work, keepAlive);
-    return await withDeadline(joined.result, this.#waitMs, "a shared read");
+    return await withDeadline(this.#waitMs, "a shared read", () => joined.result);
   }
 
   #begin(key: string, startedMs: number, work: () => Promise<V>, keepAlive: KeepAlive): Running<V> {

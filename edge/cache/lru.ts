@@ -1,4 +1,7 @@
-/** A map of bounded size that forgets what was used the longest time ago. */
+/**
+ * A map of bounded size that forgets what was used the longest time ago. Written here, because the library that the origin uses
+ * for this adds 18.7 kB to a Worker of 79 kB (minified, measured with esbuild), and each isolate parses all of it.
+ */
 export class Lru<V> {
   readonly #entries = new Map<string, V>();
   readonly #max: number;

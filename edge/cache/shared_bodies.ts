@@ -13,14 +13,6 @@ export interface SharedBody {
   release(): void;
 }
 
-/** Reads a body whole: see {@link makeSharedBodies}. `undefined`: whoever wants it opens it for himself, if it is there. */
-export type ShareBody = (
-  key: string,
-  bytes: number,
-  nowMs: number,
-  keepAlive: KeepAlive,
-) => Promise<SharedBody | undefined>;
-
 /** Bodies never change, so whoever comes while one is being read may join however long that takes. */
 const JOIN_MS = 30_000;
 const WAIT_MS = 15_000;
@@ -39,23 +31,28 @@ const KEPT_BODY_BYTES = 262_144;
 const MAX_KEPT = 64;
 
 /**
- * Bodies of the bucket as plain bytes that many requests of this isolate may share, each at its own pace: what the slowest of
- * them still needs counts, and where that is too much already, a body is not shared. They never change, and nobody gets one
- * without a descriptor that names it, so keeping some keeps nothing alive that was deleted.
- *
- * Errors: those of the bucket, and a wait without end.
+ * Bodies of the bucket as plain bytes that many requests of this isolate may share, each at its own pace. What the slowest of
+ * them still needs counts, and beyond the bound a body is not shared. Bodies never change and are found by a descriptor only,
+ * so keeping some keeps nothing alive that was deleted.
  */
-export function makeSharedBodies(bucket: Pick<BucketReader, "readBody">): ShareBody {
-  const flight = new Flight<Uint8Array | undefined>({ joinMs: JOIN_MS, waitMs: WAIT_MS });
-  const kept = new Lru<Uint8Array>(MAX_KEPT);
-  const held = new HeldBodies({ maxBytes: MAX_HELD_BYTES, lostMs: LOST_MS });
+export class SharedBodies {
+  readonly #bucket: Pick<BucketReader, "readBody">;
+  readonly #flight = new Flight<Uint8Array | undefined>({ joinMs: JOIN_MS, waitMs: WAIT_MS });
+  readonly #kept = new Lru<Uint8Array>(MAX_KEPT);
+  readonly #held = new HeldBodies({ maxBytes: MAX_HELD_BYTES, lostMs: LOST_MS });
 
-  return async (key, bytes, nowMs, keepAlive) => {
-    const hold = held.hold(key, bytes, nowMs);
+  constructor(bucket: Pick<BucketReader, "readBody">) {
+    this.#bucket = bucket;
+  }
+
+  /** The whole body of this length; `undefined`: the caller must open its own stream. Errors: the bucket's, `DeadlineExceeded`. */
+  async share(key: string, bytes: number, nowMs: number, keepAlive: KeepAlive): Promise<SharedBody | undefined> {
+    const hold = this.#held.hold(key, bytes, nowMs);
     if (!hold) return undefined;
     const { shared, release } = hold;
     try {
-      shared.body ??= kept.get(key) ?? (await flight.run(key, nowMs, () => read(key, bytes), keepAlive));
+      const read = () => this.#flight.run(key, nowMs, () => this.#read(key, bytes), keepAlive);
+      shared.body ??= this.#kept.get(key) ?? (await read());
       if (shared.body?.byteLength === bytes) return { bytes: shared.body, release };
     } catch (error) {
       release();
@@ -63,17 +60,17 @@ export function makeSharedBodies(bucket: Pick<BucketReader, "readBody">): ShareB
     }
     release();
     return undefined;
-  };
+  }
 
-  async function read(key: string, bytes: number): Promise<Uint8Array | undefined> {
-    const body = await bucket.readBody(key, undefined);
+  async #read(key: string, bytes: number): Promise<Uint8Array | undefined> {
+    const body = await this.#bucket.readBody(key, undefined);
     if (body?.totalBytes !== bytes) {
       await body?.bytes.cancel();
       return undefined;
     }
     const read = new Uint8Array(await new Response(body.bytes).arrayBuffer());
     if (read.byteLength !== bytes) return undefined;
-    if (bytes <= KEPT_BODY_BYTES) kept.set(key, read);
+    if (bytes <= KEPT_BODY_BYTES) this.#kept.set(key, read);
     return read;
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeSharedBodies, SHARED_BODY_BYTES, type SharedBody } from "./shared_bodies.ts";
+import { SHARED_BODY_BYTES, SharedBodies, type SharedBody } from "./shared_bodies.ts";
 
 const MINUTE = 60_000;
 const LARGE = SHARED_BODY_BYTES;
@@ -8,7 +8,7 @@ const LARGE = SHARED_BODY_BYTES;
 /** A bucket with a body of every length, by the name of its key: "a 5" has five bytes. */
 function stage() {
   const opened: string[] = [];
-  const shareBody = makeSharedBodies({
+  const bodies = new SharedBodies({
     async readBody(key) {
       opened.push(key);
       const [kind, size] = key.split(" ");
@@ -20,7 +20,7 @@ function stage() {
     },
   });
   const keepAlive = (work: Promise<unknown>) => void work.catch(() => undefined);
-  const share = (key: string, bytes: number, nowMs = 0) => shareBody(key, bytes, nowMs, keepAlive);
+  const share = (key: string, bytes: number, nowMs = 0) => bodies.share(key, bytes, nowMs, keepAlive);
   const shareFour = () => Promise.all(["a", "b", "c", "d"].map((name) => share(`${name} ${LARGE}`, LARGE)));
   return { opened, share, shareFour };
 }

@@ -2,26 +2,17 @@ import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import type { ServedDomain } from "../../shared/tiers/domain_policy.ts";
 import { Flight } from "../cache/flight.ts";
 import { Lru } from "../cache/lru.ts";
-import type { OriginClient } from "../origin/origin_client.ts";
+import type { OriginClient } from "../origin/client.ts";
+import type { EdgeRequest } from "../request.ts";
 import type { SteadyClock } from "../steady_clock.ts";
-import type { Visit } from "../visit.ts";
 
-/** What {@link makeFindDomain} needs. */
-export interface FindDomainParts {
-  readonly clock: SteadyClock;
-  readonly origin: Pick<OriginClient, "domain">;
-}
-
-/** Finds out whose the host of a visit is: see {@link makeFindDomain}. */
-export type FindDomain = (visit: Visit) => Promise<ServedDomain>;
-
-/** How long the origin's word is taken without asking again: the configuration may change. */
+/** How long the origin's word is taken without asking again, in milliseconds: the configuration may change. */
 const FRESH_MS = 60_000;
 
 /** How long it is taken when the origin cannot be asked, in milliseconds. */
 const HOLD_MS = 24 * 3_600_000;
 
-/** When the origin could not be asked, nobody else need wait for it in the next milliseconds. */
+/** How long no request waits for an origin that could not be asked, in milliseconds. */
 const RETRY_MS = 10_000;
 
 /** Hosts known in one isolate. */
@@ -37,43 +28,48 @@ interface Known {
 }
 
 /**
- * Whose a host is, for those who bring no token (a verdict on a token is bound to the host, and says it too). The origin is asked
- * once a minute for each host, and once by many; when it cannot answer, its last good word within a day goes on to hold, so that
+ * Whose a host is, for requests without a token (a verdict on a token is bound to the host, and says it too). The origin is asked
+ * once a minute for each host, and once by many requests; when it cannot answer, its last good word holds for a day, so that
  * what lies in the bucket is still served.
- *
- * Errors: the refusal of a host that nobody serves, which is never remembered; or that there is no answer.
  */
-export function makeFindDomain({ clock, origin }: FindDomainParts): FindDomain {
-  const known = new Lru<Known>(MAX_HOSTS);
-  const asking = new Flight<ServedDomain>({ joinMs: FRESH_MS, waitMs: WAIT_MS });
+export class Domains {
+  readonly #clock: SteadyClock;
+  readonly #origin: Pick<OriginClient, "domain">;
+  readonly #known = new Lru<Known>(MAX_HOSTS);
+  readonly #asking = new Flight<ServedDomain>({ joinMs: FRESH_MS, waitMs: WAIT_MS });
 
-  async function ask(host: string, visit: Visit): Promise<ServedDomain> {
-    const takenMs = clock();
-    const domain = await origin.domain(visit);
-    known.set(host, { domain, takenMs, askAgainMs: takenMs + FRESH_MS });
-    return domain;
+  constructor(clock: SteadyClock, origin: Pick<OriginClient, "domain">) {
+    this.#clock = clock;
+    this.#origin = origin;
   }
 
-  return async (visit) => {
-    const host = visit.host.toLowerCase();
-    const now = clock();
-    const held = known.get(host);
+  /** The domain of the request's host. Errors: the refusal of a host that nobody serves, never remembered; that there is no answer. */
+  async find(request: EdgeRequest): Promise<ServedDomain> {
+    const host = request.host.toLowerCase();
+    const now = this.#clock();
+    const held = this.#known.get(host);
     if (held && now < held.askAgainMs) return held.domain;
     try {
-      return await asking.run(host, now, () => ask(host, visit), visit.keepAlive);
+      return await this.#asking.run(host, now, () => this.#ask(host, request), request.keepAlive);
     } catch (thrown) {
-      const holds = held && isOutage(thrown) && now - held.takenMs < HOLD_MS;
-      if (!holds) {
-        known.delete(host);
-        throw thrown;
+      if (held && !isRefusal(thrown) && now - held.takenMs < HOLD_MS) {
+        this.#known.set(host, { ...held, askAgainMs: this.#clock() + RETRY_MS });
+        return held.domain;
       }
-      known.set(host, { ...held, askAgainMs: clock() + RETRY_MS });
-      return held.domain;
+      this.#known.delete(host);
+      throw thrown;
     }
-  };
+  }
+
+  async #ask(host: string, request: EdgeRequest): Promise<ServedDomain> {
+    const takenMs = this.#clock();
+    const domain = await this.#origin.domain(request);
+    this.#known.set(host, { domain, takenMs, askAgainMs: takenMs + FRESH_MS });
+    return domain;
+  }
 }
 
-/** Whether the origin could not say, rather than said no. */
-function isOutage(thrown: unknown): boolean {
-  return !(thrown instanceof MatrixError) || thrown.status >= 500;
+/** Whether the origin said no, rather than failed to answer. */
+function isRefusal(thrown: unknown): boolean {
+  return thrown instanceof MatrixError && thrown.errcode !== "M_UNKNOWN";
 }

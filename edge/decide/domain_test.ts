@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Failure } from "../../shared/matrix/failure.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import type { ServedDomain } from "../../shared/tiers/domain_policy.ts";
-import { makeVisit } from "../visit.ts";
-import { makeFindDomain } from "./domain.ts";
+import { EdgeRequest } from "../request.ts";
+import { Domains } from "./domain.ts";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -15,33 +16,30 @@ const DOMAIN: ServedDomain = {
     openRangeMaxBytes: 0,
   },
 };
-const OUTAGE = new MatrixError("M_UNKNOWN", "down", { status: 502 });
+const OUTAGE = new Failure("peer_failed", "down");
 const REFUSAL = new MatrixError("M_UNRECOGNIZED", "No such host", { mrErrcode: "M_UNKNOWN_HOST" });
 
-async function rejects(finding: Promise<unknown>, expected: MatrixError): Promise<void> {
+async function rejects(finding: Promise<unknown>, expected: Error): Promise<void> {
   assert.equal(await finding.catch((thrown: unknown) => thrown), expected);
 }
 
 /** A finder by a clock that the test sets, over an origin that gives what the test says. */
 function stage() {
   let nowMs = DAY;
-  let answer: ServedDomain | MatrixError = DOMAIN;
+  let answer: ServedDomain | Error = DOMAIN;
   const asked: string[] = [];
-  const find = makeFindDomain({
-    clock: () => nowMs,
-    origin: {
-      async domain(visit) {
-        asked.push(visit.host);
-        if (answer instanceof Error) throw answer;
-        return answer;
-      },
+  const domains = new Domains(() => nowMs, {
+    async domain({ host }) {
+      asked.push(host);
+      if (answer instanceof Error) throw answer;
+      return answer;
     },
   });
   return {
     asked,
     find: (host = "a.example") =>
-      find(
-        makeVisit(new Request("http://edge/", { headers: { host } }), (work) => void work, {
+      domains.find(
+        new EdgeRequest(new Request("http://edge/", { headers: { host } }), (work) => void work, {
           makeId: () => "id",
           trustConnectingIp: false,
         }),

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { toMatrixError } from "../../shared/http/failure_answer.ts";
+import { isFailure } from "../../shared/matrix/failure.ts";
+
 import { HOP_REFUSED_HEADER } from "../../shared/tiers/hop.ts";
-import { answered, demandOrigin } from "./gateway.ts";
+import { answered, requireOrigin } from "./gateway.ts";
 
 /** An answer with a body that nobody has read. */
 function answer(status: number, headers: Record<string, string>) {
@@ -17,7 +19,7 @@ function answer(status: number, headers: Record<string, string>) {
 
 async function statusOf(work: Promise<unknown>): Promise<number | undefined> {
   const thrown = await work.catch((error: unknown) => error);
-  return thrown instanceof MatrixError ? thrown.status : undefined;
+  return isFailure(thrown) ? toMatrixError(thrown).status : undefined;
 }
 
 const JSON_TYPE = { "content-type": "application/json" };
@@ -32,7 +34,7 @@ test("what is not the origin's own is refused, and its body let go", async () =>
   ];
   for (const [status, headers, expected] of cases) {
     const { response, seen } = answer(status, headers);
-    assert.equal(await statusOf(demandOrigin(response)), expected, String(status));
+    assert.equal(await statusOf(requireOrigin(response)), expected, String(status));
     assert.equal(seen.cancelled, true, String(status));
   }
 });
@@ -40,7 +42,7 @@ test("what is not the origin's own is refused, and its body let go", async () =>
 test("the origin's own answers are left alone, also its errors", async () => {
   for (const status of [200, 404, 500, 503]) {
     const { response, seen } = answer(status, JSON_TYPE);
-    assert.equal(await statusOf(demandOrigin(response)), undefined);
+    assert.equal(await statusOf(requireOrigin(response)), undefined);
     assert.equal(seen.cancelled, false);
   }
 });

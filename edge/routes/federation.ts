@@ -1,26 +1,27 @@
 import { answerFederation, type FederationAnswer, formatBoundary } from "../../shared/http/federation_answer.ts";
-import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../shared/matrix/failure.ts";
 import { type FederationRoute, parseFederationTarget, parseMediaQuery } from "../../shared/matrix/media_target.ts";
 import type { Mxc } from "../../shared/matrix/mxc.ts";
 import { parseThumbnailQuery, pickThumbnail, type ThumbnailRequest } from "../../shared/matrix/thumbnail_size.ts";
-import type { LiveDescriptor } from "../../shared/tiers/descriptor.ts";
+import type { Descriptor, LiveDescriptor } from "../../shared/tiers/descriptor.ts";
 import { descriptorKey, thumbnailKey } from "../../shared/tiers/object_key.ts";
 import type { BucketReader } from "../bucket.ts";
-import { SHARED_BODY_BYTES, type ShareBody, type SharedBody } from "../cache/shared_bodies.ts";
-import type { FindDescriptor, Found } from "../decide/find_descriptor.ts";
-import type { JudgeServer, Visitor } from "../decide/server_auth.ts";
-import { CACHE_HIT } from "../origin/cache_status.ts";
+import type { DocumentCache, Found } from "../cache/document_cache.ts";
+import { SHARED_BODY_BYTES, type SharedBodies, type SharedBody } from "../cache/shared_bodies.ts";
+import type { RemoteServer, RemoteServers } from "../decide/server.ts";
+import { CACHE_HIT } from "../origin/headers.ts";
+import type { EdgeRequest } from "../request.ts";
 import type { SteadyClock } from "../steady_clock.ts";
-import { queryOf, type Visit } from "../visit.ts";
 import type { Forward } from "./forward.ts";
 
-/** What the federation routes need. */
+/** What answers other servers, or says that the origin must. */
 export interface FederationRouteParts {
   readonly clock: SteadyClock;
-  readonly judgeServer: JudgeServer;
-  readonly findDescriptor: FindDescriptor;
+  readonly servers: RemoteServers;
+  /** The `d/` documents of the bucket. */
+  readonly descriptors: DocumentCache<Descriptor>;
   readonly bucket: Pick<BucketReader, "readBody">;
-  readonly shareBody: ShareBody;
+  readonly bodies: SharedBodies;
   readonly forward: Forward;
 }
 
@@ -29,7 +30,7 @@ interface Wanted {
   readonly kind: FederationRoute["kind"];
   readonly mxc: Mxc;
   /** Of a thumbnail. */
-  readonly request: ThumbnailRequest | undefined;
+  readonly size: ThumbnailRequest | undefined;
 }
 
 /**
@@ -38,35 +39,44 @@ interface Wanted {
  *
  * A body of up to {@link SHARED_BODY_BYTES} is read once for all who want it at the same time; the bytes of a larger one never
  * pass through JavaScript.
- * Errors: 401 for a wrong signature; 400 for a query that is none; 404 for media that is erased or quarantined.
+ * Errors: 401 for a wrong signature; 400 for an invalid query; `absent` for media that is erased or quarantined.
  */
-export function makeFederationRoute(parts: FederationRouteParts): (visit: Visit) => Promise<Response> {
-  const { clock, judgeServer, findDescriptor, bucket, shareBody, forward } = parts;
+export function makeFederationRoute(parts: FederationRouteParts): (request: EdgeRequest) => Promise<Response> {
+  const { clock, servers, descriptors, bucket, bodies, forward } = parts;
 
-  async function find(visit: Visit, wanted: Wanted, visitor: Visitor): Promise<LiveDescriptor | undefined> {
-    const media = visible(await findDescriptor(visit, descriptorKey(wanted.mxc), wanted.mxc));
-    if (!media || !wanted.request) return media;
-    const key = thumbnailKey(wanted.mxc, pickThumbnail(wanted.request, visitor.policy.thumbnails));
-    const thumbnail = await findDescriptor(visit, key, wanted.mxc);
+  async function find(request: EdgeRequest, wanted: Wanted, server: RemoteServer): Promise<LiveDescriptor | undefined> {
+    const { keepAlive } = request;
+    const media = visible(await descriptors.find(descriptorKey(wanted.mxc), keepAlive));
+    if (!media || !wanted.size) return media;
+    const key = thumbnailKey(wanted.mxc, pickThumbnail(wanted.size, server.policy.thumbnails));
+    const thumbnail = await descriptors.find(key, keepAlive);
     // A thumbnail that is gone is made again by the origin: its media is there.
     return typeof thumbnail === "string" || thumbnail.gone || thumbnail.quarantined ? undefined : thumbnail;
   }
 
-  async function serve(visit: Visit, wanted: Wanted, descriptor: LiveDescriptor): Promise<Response | undefined> {
+  async function serve(
+    request: EdgeRequest,
+    wanted: Wanted,
+    descriptor: LiveDescriptor,
+  ): Promise<Response | undefined> {
     const { type, name, size, sha256, created, body } = descriptor;
     if (body === undefined) return undefined;
     const random = crypto.getRandomValues(new Uint8Array(16));
     const answer = answerFederation(formatBoundary(random), { kind: wanted.kind, type, name, size, sha256, created });
-    const content = await open(visit, body, size);
+    const content = await open(request, body, size);
     if (!content) return undefined;
     const headers = { ...answer.headers, "cache-status": CACHE_HIT };
-    return new Response(wrap(visit, answer, content), { status: 200, headers });
+    return new Response(wrap(request, answer, content), { status: 200, headers });
   }
 
   /** An error of the store is as good as an absent body: the origin has the bytes. */
-  async function open(visit: Visit, key: string, size: number): Promise<SharedBody | ReadableStream | undefined> {
+  async function open(
+    request: EdgeRequest,
+    key: string,
+    size: number,
+  ): Promise<SharedBody | ReadableStream | undefined> {
     try {
-      const shared = size <= SHARED_BODY_BYTES ? await shareBody(key, size, clock(), visit.keepAlive) : undefined;
+      const shared = size <= SHARED_BODY_BYTES ? await bodies.share(key, size, clock(), request.keepAlive) : undefined;
       if (shared) return shared;
       const body = await bucket.readBody(key, undefined);
       if (body?.totalBytes === size) return body.bytes;
@@ -77,31 +87,31 @@ export function makeFederationRoute(parts: FederationRouteParts): (visit: Visit)
     }
   }
 
-  return async (visit) => {
-    const visitor = await judgeServer(visit);
-    if (!visitor) return await forward(visit);
-    const wanted = parseWanted(visit, visitor);
-    if (!wanted) return await forward(visit);
-    const descriptor = await find(visit, wanted, visitor);
-    if (!descriptor) return await forward(visit, "uri-miss");
-    return (await serve(visit, wanted, descriptor)) ?? (await forward(visit, "miss", "no-body"));
+  return async (request) => {
+    const server = await servers.judge(request);
+    if (!server) return await forward(request);
+    const wanted = parseWanted(request, server);
+    if (!wanted) return await forward(request);
+    const descriptor = await find(request, wanted, server);
+    if (!descriptor) return await forward(request, "uri-miss");
+    return (await serve(request, wanted, descriptor)) ?? (await forward(request, "miss", "no-body"));
   };
 }
 
-/** The signature comes first: without one nobody hears what else is wrong. */
-function parseWanted(visit: Visit, { destination }: Visitor): Wanted | undefined {
-  const route = parseFederationTarget(visit.target);
+/** The signature comes first: without one, nothing is said of what else is wrong. */
+function parseWanted(request: EdgeRequest, { destination }: RemoteServer): Wanted | undefined {
+  const route = parseFederationTarget(request.target);
   if (!route) return undefined;
-  const query = queryOf(visit);
+  const { query } = request;
   parseMediaQuery(query, true);
-  const request = route.kind === "thumbnail" ? parseThumbnailQuery(query) : undefined;
-  return { kind: route.kind, mxc: { serverName: destination, mediaId: route.mediaId }, request };
+  const size = route.kind === "thumbnail" ? parseThumbnailQuery(query) : undefined;
+  return { kind: route.kind, mxc: { serverName: destination, mediaId: route.mediaId }, size };
 }
 
-/** Frozen media is hidden from those who do not authenticate; this visitor did. */
-function visible(found: Found): LiveDescriptor | undefined {
+/** Frozen media is hidden from those who do not authenticate; this requester did. */
+function visible(found: Found<Descriptor>): LiveDescriptor | undefined {
   if (typeof found === "string") return undefined;
-  if (found.gone || found.quarantined) throw new MatrixError("M_NOT_FOUND", "Media not found");
+  if (found.gone || found.quarantined) throw new Failure("absent", "Media not found");
   return found;
 }
 
@@ -111,7 +121,7 @@ function visible(found: Found): LiveDescriptor | undefined {
  * the whole.
  */
 function wrap(
-  visit: Visit,
+  request: EdgeRequest,
   { head, tail, bytes }: FederationAnswer,
   body: SharedBody | ReadableStream<Uint8Array>,
 ): ReadableStream {
@@ -126,7 +136,7 @@ function wrap(
   const ended = pump()
     .then(() => writable.close())
     .catch((reason) => writable.abort(reason).catch(() => undefined));
-  visit.keepAlive("release" in body ? ended.finally(body.release) : ended);
+  request.keepAlive("release" in body ? ended.finally(body.release) : ended);
   return readable;
 }
 

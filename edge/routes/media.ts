@@ -2,14 +2,14 @@ import type { ByteSlice } from "../../shared/http/byte_range.ts";
 import { answerMedia, type ServedMedia } from "../../shared/http/media_answer.ts";
 import type { BucketReader, StoredBody } from "../bucket.ts";
 import { DeadlineExceeded } from "../cache/deadline.ts";
-import type { Decide } from "../decide/decide_media.ts";
-import { CACHE_HIT, type ForwardDetail } from "../origin/cache_status.ts";
-import type { Visit } from "../visit.ts";
+import type { MediaDecision } from "../decide/media.ts";
+import { CACHE_HIT, type ForwardDetail } from "../origin/headers.ts";
+import type { EdgeRequest } from "../request.ts";
 import type { Forward } from "./forward.ts";
 
-/** What the media routes need. */
+/** What answers media, or says who must. */
 export interface MediaRouteParts {
-  readonly decide: Decide;
+  readonly decision: Pick<MediaDecision, "decide">;
   readonly bucket: Pick<BucketReader, "readBody">;
   readonly forward: Forward;
 }
@@ -23,10 +23,18 @@ export interface MediaRouteParts {
  * whatever their headers say; a local edge and Cloudflare do not, the latter because `Cache-Control` has `no-transform`.)
  * Errors: what the decision refuses, and 416.
  */
-export function makeMediaRoute({ decide, bucket, forward }: MediaRouteParts): (visit: Visit) => Promise<Response> {
+export function makeMediaRoute({
+  decision,
+  bucket,
+  forward,
+}: MediaRouteParts): (request: EdgeRequest) => Promise<Response> {
   /** The answer, or why the body cannot be had here: the origin has it. */
-  async function serve(visit: Visit, media: ServedMedia, bodyKey: string): Promise<Response | ForwardDetail> {
-    const { method, headers: sent } = visit.request;
+  async function serve(
+    { request }: EdgeRequest,
+    media: ServedMedia,
+    bodyKey: string,
+  ): Promise<Response | ForwardDetail> {
+    const { method, headers: sent } = request;
     const { status, headers, slice } = answerMedia({ method, header: (name) => sent.get(name) }, media);
     const init = { status, headers: { ...headers, "cache-status": CACHE_HIT } };
     if (status === 304 || method === "HEAD") return new Response(null, init);
@@ -45,10 +53,10 @@ export function makeMediaRoute({ decide, bucket, forward }: MediaRouteParts): (v
     }
   }
 
-  return async (visit) => {
-    const decision = await decide(visit);
-    if (decision.kind === "forward") return await forward(visit, decision.reason, decision.detail);
-    const served = await serve(visit, decision.media, decision.bodyKey);
-    return typeof served === "string" ? await forward(visit, "miss", served) : served;
+  return async (request) => {
+    const decided = await decision.decide(request);
+    if (decided.kind === "forward") return await forward(request, decided.reason, decided.detail);
+    const served = await serve(request, decided.media, decided.bodyKey);
+    return typeof served === "string" ? await forward(request, "miss", served) : served;
   };
 }

@@ -2,10 +2,10 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { Server as Listener } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import {
-  demandRequestLine,
   ENDPOINT_METHODS,
   KNOWN_METHODS,
   methodNotAllowed,
+  requireRequestLine,
 } from "../../shared/http/request_line.ts";
 import { errorAnswer, preflightAnswer } from "../../shared/http/respond.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
@@ -179,7 +179,7 @@ export class Server {
   /** Refuses what no route is to see. */
   #demandOurs({ method, originalUrl, headers, context }: FastifyRequest): void {
     if (this.#isClosing) throw closing();
-    demandRequestLine(method, context.target);
+    requireRequestLine(method, context.target);
     this.#parts.requireForeign(headers[QUESTION_HEADER]);
     // What is between the tiers does not exist for anybody else.
     if (!context.fromEdge && originalUrl.startsWith(HOP_PREFIX)) throw unrecognized();

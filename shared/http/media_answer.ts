@@ -146,8 +146,9 @@ function sliceOf(
   validators: Validators,
   media: ServedMedia,
 ): ByteSlice | undefined {
-  if (request.method !== "GET" || !rangeApplies(conditions, validators)) return undefined;
-  const range = parseRange(request.header("range"), media.size, media.openRangeMaxBytes);
+  const header = request.method === "GET" ? request.header("range") : undefined;
+  if (!header || !rangeApplies(conditions, validators)) return undefined;
+  const range = parseRange(header, media.size, media.openRangeMaxBytes);
   if (range.kind === "slice") return range.slice;
   if (range.kind === "whole") return undefined;
   throw new MatrixError("M_UNKNOWN", "The requested range lies outside the media", {

@@ -13,7 +13,7 @@ export const KNOWN_METHODS = [...ENDPOINT_METHODS, "PATCH"] as const;
  * What neither tier reads, whatever the endpoint. OPTIONS is answered before.
  * Errors: 414 `M_UNKNOWN` for a target that is too long; 405 `M_UNRECOGNIZED` for a method that no endpoint could have.
  */
-export function demandRequestLine(method: string, target: string): void {
+export function requireRequestLine(method: string, target: string): void {
   if (target.length > MAX_TARGET_LENGTH) {
     throw new MatrixError("M_UNKNOWN", "Cannot read a target as long as this", { status: 414 });
   }

@@ -76,6 +76,11 @@ export function isErrcode(text: unknown): text is Errcode {
   return typeof text === "string" && Object.hasOwn(STATUS, text);
 }
 
+/** Whether a code says that whoever asks is not known, or may not: those that usually come with 401 or 403. */
+export function refusesAccess(errcode: Errcode): boolean {
+  return STATUS[errcode] === 401 || STATUS[errcode] === 403;
+}
+
 /** matrix-media-repo's own code, which its tools and their users read. */
 function mrErrcodeOf(errcode: Errcode, status: number): string {
   switch (errcode) {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { patienceFor } from "./patience.ts";
+import { timeoutFor } from "./timeouts.ts";
 
-const patience = (target: string, init: RequestInit = {}, timeoutMs = 120_000) =>
-  patienceFor({ request: new Request(`http://edge${target}`, init), target }, timeoutMs);
+const timeout = (target: string, init: RequestInit = {}, timeoutMs = 120_000) =>
+  timeoutFor({ request: new Request(`http://edge${target}`, init), target }, timeoutMs);
 
 test("what waits for media has all the time that is configured", () => {
   for (const target of [
@@ -12,7 +12,7 @@ test("what waits for media has all the time that is configured", () => {
     "/_matrix/media/unstable/info/a.example/x",
     "/_matrix/federation/v1/media/download/versions?/config",
   ]) {
-    assert.equal(patience(target), 120_000, target);
+    assert.equal(timeout(target), 120_000, target);
   }
 });
 
@@ -25,11 +25,11 @@ test("what is about no media is answered soon or not at all", () => {
     "/_matrix/media/v3/usage",
     "/healthz",
   ]) {
-    assert.equal(patience(target), 30_000, target);
-    assert.equal(patience(target, {}, 400), 400, target);
+    assert.equal(timeout(target), 30_000, target);
+    assert.equal(timeout(target, {}, 400), 400, target);
   }
 });
 
 test("an upload has as long as the client takes to send it", () => {
-  assert.equal(patience("/_matrix/media/v3/upload", { method: "POST", body: "x" }), 3_600_000);
+  assert.equal(timeout("/_matrix/media/v3/upload", { method: "POST", body: "x" }), 3_600_000);
 });

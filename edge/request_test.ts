@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isInternal, isReadable, rawTarget, routableUrl, urlTarget } from "./request_target.ts";
+import { isInternal, isReadable, rawTarget, routableUrl, urlTarget } from "./request.ts";
 
 test("rawTarget() takes path and query as they are", () => {
   assert.equal(rawTarget("http://host/a/%2e%2e//b?x=%zz#part"), "/a/%2e%2e//b?x=%zz#part");

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import type { LiveDescriptor } from "../../shared/tiers/descriptor.ts";
+import { isFailure } from "../../shared/matrix/failure.ts";
+import type { Descriptor, LiveDescriptor } from "../../shared/tiers/descriptor.ts";
 import type { ServingPolicy } from "../../shared/tiers/domain_policy.ts";
-import { makeVisit } from "../visit.ts";
-import { makeDecide } from "./decide_media.ts";
-import type { Found } from "./find_descriptor.ts";
+import type { LiveVerdict } from "../../shared/tiers/verdict.ts";
+import type { Found } from "../cache/document_cache.ts";
+import { EdgeRequest } from "../request.ts";
+import { MediaDecision } from "./media.ts";
 
 const POLICY: ServingPolicy = {
   thumbnails: { sizes: [], dynamicSizing: false, defaultAnimated: false, allowAnimated: true },
@@ -22,38 +23,53 @@ const MEDIA: LiveDescriptor = {
   created: 0,
   body: "b/00-1",
 };
-const GONE: Found = { v: 1, gen: 2, gone: true, at: 0 };
+const VERDICT: LiveVerdict = {
+  v: 1,
+  gen: 1,
+  server_name: "a.example",
+  user_id: "@u:a.example",
+  is_guest: false,
+  exp: 1,
+  policy: POLICY,
+};
+const GONE: Found<Descriptor> = { v: 1, gen: 2, gone: true, at: 0 };
 const KEY = "d/a.example/m";
 const DOWNLOAD = "/_matrix/client/v1/media/download/a.example/m";
 const THUMBNAIL = "/_matrix/client/v1/media/thumbnail/a.example/m?width=32&height=32&method=crop";
 
 /** Decides by what look-ups find, one after another; the last is found again and again. */
-function stage(found: Record<string, Found[]>) {
+function stage(found: Record<string, Found<Descriptor>[]>) {
   const looked: string[] = [];
   let judged = 0;
-  const decide = makeDecide({
-    async findViewer() {
-      judged += 1;
-      return { authenticated: true, policy: POLICY };
+  const decision = new MediaDecision({
+    tokens: {
+      async judge() {
+        judged += 1;
+        return VERDICT;
+      },
     },
-    async findDescriptor(_visit, key, _mxc, asItIsNow) {
-      looked.push(asItIsNow ? `${key} now` : key);
-      const left = found[key] ?? [];
-      return (left.length > 1 ? left.shift() : left[0]) ?? "absent";
+    domains: { find: () => Promise.reject(new Error("a token says whose the host is")) },
+    descriptors: {
+      async find(key, _keepAlive, { fresh = false } = {}) {
+        looked.push(fresh ? `${key} now` : key);
+        const left = found[key] ?? [];
+        return (left.length > 1 ? left.shift() : left[0]) ?? "absent";
+      },
     },
   });
-  const visit = (target: string) =>
-    makeVisit(new Request(`http://edge${target}`, { headers: { authorization: "Bearer t" } }), (work) => void work, {
-      makeId: () => "id",
-      trustConnectingIp: false,
-    });
-  return { looked, judged: () => judged, decide: (target: string) => decide(visit(target)) };
+  const requestOf = (target: string) =>
+    new EdgeRequest(
+      new Request(`http://edge${target}`, { headers: { authorization: "Bearer t" } }),
+      (work) => void work,
+      { makeId: () => "id", trustConnectingIp: false },
+    );
+  return { looked, judged: () => judged, decide: (target: string) => decision.decide(requestOf(target)) };
 }
 
-test("the descriptor is looked at again when the viewer is known, and the viewer is found once", async () => {
+test("the descriptor is looked at again when the requester is known, and the token is judged once", async () => {
   const { decide, judged } = stage({ [KEY]: [MEDIA, GONE] });
   const refused = await decide(DOWNLOAD).catch((thrown: unknown) => thrown);
-  assert.equal(refused instanceof MatrixError && refused.errcode, "M_NOT_FOUND");
+  assert.equal(isFailure(refused, "absent"), true);
   assert.equal(judged(), 1);
 });
 
@@ -64,7 +80,7 @@ test("the descriptor of the media is what is looked at last, also for a thumbnai
 });
 
 test("what is absent or cannot be read is not looked for twice; a bucket that was slow gets another chance", async () => {
-  const reasons: [Found[], string, number][] = [
+  const reasons: [Found<Descriptor>[], string, number][] = [
     [["absent"], "uri-miss", 1],
     [["unknown"], "store-error", 1],
     [["late"], "store-slow", 2],
@@ -79,7 +95,7 @@ test("what is absent or cannot be read is not looked for twice; a bucket that wa
   assert.equal((await recovered.decide(DOWNLOAD)).kind, "serve");
 });
 
-test("a descriptor without a body is looked for as it is now", async () => {
+test("a descriptor without a body is read afresh", async () => {
   const { decide, looked } = stage({ [KEY]: [{ ...MEDIA, body: undefined }, MEDIA] });
   assert.equal((await decide(DOWNLOAD)).kind, "serve");
   assert.deepEqual(looked, [KEY, `${KEY} now`]);

@@ -1,0 +1,73 @@
+import { BODY_END_HEADER, bodyEndBytes } from "../../shared/tiers/hop.ts";
+
+/** What goes to the origin with a forwarded request, and what is added to its answer. */
+
+/**
+ * What clients may not tell the origin: hops, the names by which proxies pass on who asked, and what is said to the next
+ * connection only (a `Connection` could name our own headers, for a proxy to drop).
+ */
+const CLIENT_MAY_NOT_SEND =
+  /^(?:mxcdn-|x-forwarded-|cf-|forwarded$|x-real-ip$|true-client-ip$|connection$|keep-alive$|upgrade$|expect$)/;
+
+/** The client's headers without what it may not say. The bytes are passed on as they are, so nobody may encode them on the way. */
+export function forwardedHeaders(request: Request): Headers {
+  const headers = new Headers(request.headers);
+  for (const name of [...headers.keys()]) if (CLIENT_MAY_NOT_SEND.test(name)) headers.delete(name);
+  if (!forwardedBody(request)) for (const name of ["content-length", "transfer-encoding"]) headers.delete(name);
+  headers.set("accept-encoding", "identity");
+  return headers;
+}
+
+/** A body on its way to the origin, and what must be told of it. */
+export interface ForwardedBody {
+  readonly body: ReadableStream | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The client's body, which a GET or HEAD cannot have on the way to the origin (`fetch` refuses it). */
+export function forwardedBody({ method, body }: Request): Request["body"] {
+  return method === "GET" || method === "HEAD" ? null : body;
+}
+
+/**
+ * The client's body with the proof that it is whole (`shared/tiers/hop`): one with a length proves it by that. `word` must be
+ * one that the client cannot know.
+ */
+export function provenBody(request: Request, word: string): ForwardedBody {
+  const body = forwardedBody(request);
+  if (body === null || request.headers.has("content-length")) return { body, headers: {} };
+  // The runtime's own kind of stream: what passes through it is touched by no JavaScript.
+  const { readable, writable } = new IdentityTransformStream();
+  // Where it fails there is no word at the end, which the origin takes for what it is.
+  void sendWhole(body, writable, word).catch(() => undefined);
+  return { body: readable, headers: { [BODY_END_HEADER]: word } };
+}
+
+async function sendWhole(body: ReadableStream, writable: WritableStream, word: string): Promise<void> {
+  await body.pipeTo(writable, { preventClose: true });
+  const writer = writable.getWriter();
+  await writer.write(bodyEndBytes(word));
+  await writer.close();
+}
+
+/**
+ * Why a request went on to the origin (RFC 9211 §2.2): `bypass`, this cache never answers such a request, or could not decide;
+ * `method`, the same because of the method; `uri-miss`, nothing is known of it here; `miss`, something is, but not its bytes.
+ */
+export type ForwardReason = "bypass" | "method" | "uri-miss" | "miss";
+
+/**
+ * More about a forwarded request, for whoever debugs (RFC 9211 §2.7): the bucket could not be read; took too long; or has no such
+ * body, or another one than its descriptor says.
+ */
+export type ForwardDetail = "store-error" | "store-slow" | "no-body";
+
+const CACHE = "mxcdn-edge";
+
+/** The `Cache-Status` of an answer that the edge gave by itself. */
+export const CACHE_HIT = `${CACHE}; hit`;
+
+/** The `Cache-Status` of an answer that came from the origin. */
+export function cacheForward(reason: ForwardReason, detail?: ForwardDetail): string {
+  return `${CACHE}; fwd=${reason}${detail === undefined ? "" : `; detail=${detail}`}`;
+}
