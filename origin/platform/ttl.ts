@@ -10,10 +10,10 @@ import { SingleFlight } from "./work_queue.ts";
  */
 export interface TtlCacheOptions<V> {
   readonly clock: Clock | SteadyClock;
-  /** How many entries are kept; the one longest out of use is forgotten first. */
+  /** How many entries are kept, 0 for any number of them within `bytes`; the one longest out of use is forgotten first. */
   readonly max: number;
   /** How many bytes they may take together, and how many one of them takes. */
-  readonly bytes?: { readonly max: number; readonly of: (value: V) => number };
+  readonly bytes?: { readonly max: number; readonly of: (value: V, key: string) => number };
   /** How long an entry is kept where `set` does not say, in milliseconds. */
   readonly ttlMs?: number;
 }
@@ -33,7 +33,9 @@ export class TtlCache<V extends {}> {
     this.#ttlMs = ttlMs;
     this.#kept = new LRUCache<string, V>({
       max,
-      ...(bytes ? { maxSize: bytes.max, sizeCalculation: (value: V) => Math.max(1, bytes.of(value)) } : {}),
+      ...(bytes
+        ? { maxSize: bytes.max, sizeCalculation: (value: V, key: string) => Math.max(1, bytes.of(value, key)) }
+        : {}),
       ttl: Number.MAX_SAFE_INTEGER,
       ttlResolution: 0,
       perf: { now: this.#clock },

@@ -48,7 +48,7 @@ test("it is bounded in entries and in bytes, and forgets what it is told to", ()
   few.clear();
   assert.equal(few.size, 0);
   const small = new TtlCache<string>({
-    ...{ clock: () => 0, max: 10, ttlMs: 100 },
+    ...{ clock: () => 0, max: 0, ttlMs: 100 },
     bytes: { max: 10, of: (text) => text.length },
   });
   small.set("a", "12345");

@@ -1,11 +1,6 @@
-import { LRUCache } from "lru-cache";
 import type { SteadyClock } from "../../platform/clock.ts";
+import { TtlCache } from "../../platform/ttl.ts";
 import { type HintCache, MAX_HINT_BYTES } from "./hint_cache.ts";
-
-interface Kept {
-  readonly value: Uint8Array;
-  readonly expiresAt: number;
-}
 
 /** What an entry costs beside its bytes, roughly. */
 const ENTRY_BYTES = 200;
@@ -14,23 +9,17 @@ const encoder = new TextEncoder();
 /** Hints in the memory of this process: at most `maxBytes` bytes of them, those not asked for longest pushed out first. */
 export function makeMemoryHints(options: { readonly clock: SteadyClock; readonly maxBytes: number }): HintCache {
   const { clock, maxBytes } = options;
-  const kept = new LRUCache<string, Kept>({
-    maxSize: maxBytes,
-    sizeCalculation: ({ value }, key) => value.byteLength + 2 * key.length + ENTRY_BYTES,
+  const kept = new TtlCache<Uint8Array>({
+    ...{ clock, max: 0 },
+    bytes: { max: maxBytes, of: (value, key) => value.byteLength + 2 * key.length + ENTRY_BYTES },
   });
   return {
-    async get(key) {
-      const found = kept.get(key);
-      if (!found) return undefined;
-      if (found.expiresAt > clock()) return found.value;
-      kept.delete(key);
-      return undefined;
-    },
+    get: async (key) => kept.get(key),
     async set(key, value, ttlMs) {
       // A copy: neither may a later change show here, nor a small view hold a large buffer.
       const bytes = typeof value === "string" ? encoder.encode(value) : value.slice();
-      if (bytes.byteLength > MAX_HINT_BYTES || ttlMs <= 0) return void kept.delete(key);
-      kept.set(key, { value: bytes, expiresAt: clock() + ttlMs });
+      if (bytes.byteLength > MAX_HINT_BYTES) kept.delete(key);
+      else kept.set(key, bytes, { ttlMs });
     },
     async delete(key) {
       kept.delete(key);
