@@ -4,8 +4,8 @@ import { type MediaRoute, parseMediaQuery, parseMediaTarget } from "../../shared
 import { parseThumbnailQuery, pickThumbnail } from "../../shared/matrix/thumbnail_size.ts";
 import type { Descriptor, LiveDescriptor } from "../../shared/tiers/descriptor.ts";
 import { descriptorKey, thumbnailKey } from "../../shared/tiers/object_key.ts";
+import type { ForwardDetail, ForwardReason } from "../cache/cache_status.ts";
 import type { DocumentCache, Found } from "../cache/document_cache.ts";
-import type { ForwardDetail, ForwardReason } from "../origin/headers.ts";
 import type { EdgeRequest } from "../request.ts";
 import { findRequester, type Identities, lacksToken, type Requester } from "./requester.ts";
 

@@ -6,10 +6,10 @@ import { parseThumbnailQuery, pickThumbnail, type ThumbnailRequest } from "../..
 import type { Descriptor, LiveDescriptor } from "../../shared/tiers/descriptor.ts";
 import { descriptorKey, thumbnailKey } from "../../shared/tiers/object_key.ts";
 import type { BucketReader } from "../bucket.ts";
+import { CACHE_HIT } from "../cache/cache_status.ts";
 import type { DocumentCache, Found } from "../cache/document_cache.ts";
 import { SHARED_BODY_BYTES, type SharedBodies, type SharedBody } from "../cache/shared_bodies.ts";
 import type { RemoteServer, RemoteServers } from "../decide/server.ts";
-import { CACHE_HIT } from "../origin/headers.ts";
 import type { EdgeRequest } from "../request.ts";
 import type { SteadyClock } from "../steady_clock.ts";
 import type { Forward } from "./forward.ts";

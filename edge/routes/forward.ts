@@ -1,5 +1,5 @@
+import { cacheForward, type ForwardDetail, type ForwardReason } from "../cache/cache_status.ts";
 import type { OriginClient } from "../origin/client.ts";
-import { cacheForward, type ForwardDetail, type ForwardReason } from "../origin/headers.ts";
 import type { EdgeRequest } from "../request.ts";
 
 /** Lets the origin answer, and says why in `Cache-Status`. */

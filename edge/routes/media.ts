@@ -1,9 +1,9 @@
 import type { ByteSlice } from "../../shared/http/byte_range.ts";
 import { answerMedia, type ServedMedia } from "../../shared/http/media_answer.ts";
 import type { BucketReader, StoredBody } from "../bucket.ts";
+import { CACHE_HIT, type ForwardDetail } from "../cache/cache_status.ts";
 import { DeadlineExceeded } from "../cache/deadline.ts";
 import type { MediaDecision } from "../decide/media.ts";
-import { CACHE_HIT, type ForwardDetail } from "../origin/headers.ts";
 import type { EdgeRequest } from "../request.ts";
 import type { Forward } from "./forward.ts";
 

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { essence } from "../../shared/http/content_type.ts";
+import { essence } from "../../shared/http/content_headers.ts";
 import type { Mxc } from "../../shared/matrix/mxc.ts";
 import type { Counted } from "../access/limits/subject.ts";
 import type { Domain } from "../domains/domain.ts";

@@ -8,8 +8,7 @@ import {
   rangeApplies,
   type Validators,
 } from "./conditional.ts";
-import { essence, normaliseContentType } from "./content_type.ts";
-import { contentDisposition } from "./disposition.ts";
+import { contentDisposition, essence, normaliseContentType } from "./content_headers.ts";
 import { COMMON_HEADERS } from "./respond.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { normaliseFileName } from "../http/disposition.ts";
+import { normaliseFileName } from "../http/content_headers.ts";
 import { MatrixError } from "./matrix_error.ts";
 import { isMediaId, type Mxc } from "./mxc.ts";
 import { isServerName } from "./server_name.ts";

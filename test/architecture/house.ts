@@ -41,6 +41,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
  * types. A room within a room is private to it unless it is named here, too.
  */
 const ROOM_DOORS: Readonly<Record<string, string>> = {
+  "edge/origin": "edge/origin/client.ts",
   "origin/net": "origin/net/net.ts",
   "origin/matrix/homeserver": "origin/matrix/homeserver/homeserver.ts",
   "origin/matrix/federation": "origin/matrix/federation/federation.ts",

@@ -87,7 +87,7 @@ describe("media of another server", () => {
 
   for (const name of ["ascii.txt", "name with spaces.txt", "name;with;semicolons.txt", "\u{1F414}.txt"]) {
     test(`the file name "${name}" survives`, async () => {
-      const { contentDisposition, parseDispositionFileName } = await import("../../shared/http/disposition.ts");
+      const { contentDisposition, parseDispositionFileName } = await import("../../shared/http/content_headers.ts");
       const id = offer(`the text of ${name}`, {
         type: "text/plain",
         disposition: contentDisposition("text/plain", name),

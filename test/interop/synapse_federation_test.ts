@@ -4,7 +4,7 @@ import { before, describe, test } from "node:test";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import sharp from "sharp";
 import { importSeed, signRequest } from "../../origin/matrix/signing.ts";
-import { parseDispositionFileName } from "../../shared/http/disposition.ts";
+import { parseDispositionFileName } from "../../shared/http/content_headers.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { freePort } from "../support/free_port.ts";
 import { type Asking, ask, type Heard, untilHit, upload } from "../support/http.ts";

@@ -100,6 +100,6 @@ describe("the length of a journey", () => {
       return response.headers.get("cache-status") ?? "";
     };
     await until(async () => /hit/.test(await get()), "the edge did not find it in its bucket");
-    await holds(23, get);
+    await holds(22, get);
   });
 });

@@ -1,4 +1,4 @@
-import { essence } from "../../../shared/http/content_type.ts";
+import { essence } from "../../../shared/http/content_headers.ts";
 import type { Failure } from "../../../shared/matrix/failure.ts";
 import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { malformed, tooLarge, toPeerFailure } from "../peer_failure.ts";

@@ -1,5 +1,4 @@
-import { normaliseContentType } from "../../../shared/http/content_type.ts";
-import { parseDispositionFileName } from "../../../shared/http/disposition.ts";
+import { normaliseContentType, parseDispositionFileName } from "../../../shared/http/content_headers.ts";
 import { formatMxc, type Mxc, parseMxc } from "../../../shared/matrix/mxc.ts";
 import type { SafeResponse } from "../../net/fetch_answer.ts";
 import { FetchError } from "../../net/fetch_error.ts";

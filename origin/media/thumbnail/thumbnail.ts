@@ -1,5 +1,5 @@
 import type { ByteSlice } from "../../../shared/http/byte_range.ts";
-import { essence } from "../../../shared/http/content_type.ts";
+import { essence } from "../../../shared/http/content_headers.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import {

@@ -1,5 +1,4 @@
-import { normaliseContentType } from "../../../shared/http/content_type.ts";
-import { normaliseFileName } from "../../../shared/http/disposition.ts";
+import { normaliseContentType, normaliseFileName } from "../../../shared/http/content_headers.ts";
 import type { Mxc } from "../../../shared/matrix/mxc.ts";
 import type { Quotas } from "../../access/limits/quota.ts";
 import type { Domain } from "../../domains/domain.ts";

@@ -1,4 +1,4 @@
-import { contentDisposition } from "../../../../shared/http/disposition.ts";
+import { contentDisposition } from "../../../../shared/http/content_headers.ts";
 import { COMMON_HEADERS } from "../../../../shared/http/respond.ts";
 import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
 import { requireSegment } from "../../../../shared/matrix/media_target.ts";
