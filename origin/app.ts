@@ -5,7 +5,6 @@ import { openEdge } from "./app_edge.ts";
 import { listJobs } from "./app_jobs.ts";
 import { makeLive, needsRestart } from "./app_live.ts";
 import { makeMediaWork } from "./app_media.ts";
-import { dispatcherParts, type RouteParts, roomsOf } from "./app_routes.ts";
 import type { Config } from "./config/schema.ts";
 import { Server } from "./http/server.ts";
 import { type Schedule, startSchedule } from "./jobs/schedule.ts";
@@ -85,7 +84,16 @@ async function construct(base: Base): Promise<App> {
   });
   const media = await makeMediaWork(base, { edge, live, limits, federation });
 
-  const server = await serve(base, { live, limits, access, media, federation, serverKeys, edge });
+  const server = new Server({
+    ...{ log, clock, steady, metrics, db, limits, access, media, federation, serverKeys },
+    ...{ datastores: base.datastores, publishKey: edge?.publishKey, downloadCache: config.downloads.cache },
+    ...{ makeRequestId: randomRequestId, makeMediaId: base.makeMediaId, makeTemporaryId: base.makeTemporaryId },
+    bodyIdleMs: base.overrides.bodyIdleMs ?? BODY_IDLE_MS,
+    hopSecret: config.edge.enabled ? config.edge.hopSecret : undefined,
+    domains: { ofHost: live.tenantOf, all: () => live.now.tenants },
+    trusted: { address: (peer) => live.now.trusted.address(peer), host: (peer) => live.now.trusted.host(peer) },
+    requireForeign: (header) => base.ownQuestions.requireForeign(header),
+  });
   const jobs = startSchedule(listJobs(base, { edge, live, accessLog: media.accessLog, logouts: access.logouts }), log);
 
   const close = once(async () => {
@@ -129,22 +137,6 @@ async function construct(base: Base): Promise<App> {
 function servePage(metrics: Metrics, { metrics: listen }: Config): Promise<MetricsServer> {
   const place = `${listen.bindAddress}:${listen.port}`;
   return needing("metrics_port", place, () => startMetricsServer(metrics.page, listen));
-}
-
-async function serve(base: Base, parts: RouteParts): Promise<Server> {
-  const { config, overrides, clock, log, ownQuestions } = base;
-  const { live } = parts;
-  return new Server({
-    ...{ log, clock, makeRequestId: randomRequestId, bodyIdleMs: overrides.bodyIdleMs ?? BODY_IDLE_MS },
-    ...dispatcherParts(base, parts),
-    rooms: await roomsOf(base, parts),
-    requireForeign: (header) => ownQuestions.requireForeign(header),
-    hopSecret: config.edge.enabled ? config.edge.hopSecret : undefined,
-    trusted: {
-      address: (peer) => live.now.trusted.address(peer),
-      host: (peer) => live.now.trusted.host(peer),
-    },
-  });
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

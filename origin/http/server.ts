@@ -10,8 +10,17 @@ import {
 import { errorAnswer, preflightAnswer } from "../../shared/http/respond.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import { HOP_PREFIX } from "../../shared/tiers/hop.ts";
+import type { Config } from "../config/schema.ts";
+import type { Tenant } from "../domains/tenant.ts";
 import { QUESTION_HEADER } from "../matrix/own_questions.ts";
+import { HotBodies } from "../media/download/hot_bodies.ts";
+import { makeSharedRead } from "../media/download/shared_read.ts";
+import type { SteadyClock } from "../platform/clock.ts";
+import type { MakeId } from "../platform/ids.ts";
 import { sleep } from "../platform/time.ts";
+import type { PublishKey } from "../publish/publish_key.ts";
+import type { Authenticate } from "./authenticate.ts";
+import { makeAuthenticateServer } from "./authenticate_server.ts";
 import { Dispatcher, type DispatcherParts } from "./dispatcher.ts";
 import { answerError, matrixErrorOf, unrecognized } from "./errors.ts";
 import { LingeringClose } from "./lingering_close.ts";
@@ -37,11 +46,25 @@ import { answerUnreadable, Underway } from "./unreadable.ts";
  */
 
 /** What the server needs of the rest of the house. */
-export interface ServerParts extends ContextParts, DispatcherParts {
-  readonly rooms: Rooms;
+export interface ServerParts extends ContextParts, Rooms {
+  readonly access: Rooms["access"] & { readonly authenticate: Authenticate };
+  readonly limits: DispatcherParts["limits"];
+  readonly domains: {
+    /** The homeserver that a host names. Throws 404 where it names none. */
+    ofHost(host: string | undefined): Tenant;
+    /** Those of this moment, by server name. */
+    all(): ReadonlyMap<string, Tenant>;
+  };
+  /** Absent where there is no edge. */
+  readonly publishKey: PublishKey | undefined;
+  readonly metrics: DispatcherParts["metrics"];
+  readonly makeTemporaryId: MakeId;
+  readonly downloadCache: DownloadCache;
   /** Throws for a request of our own that has come back to us, by the header that marks it. */
   readonly requireForeign: (header: string | readonly string[] | undefined) => void;
 }
+
+type DownloadCache = Config["downloads"]["cache"];
 
 /** Request line and headers. As much as workerd reads, so that both tiers can say of the same targets that they are too long. */
 const HEADER_BYTES = 128 * 1024;
@@ -59,6 +82,13 @@ const IDLE_MS = 100;
 /** How long closing may take once all connections are closed. */
 const LAST_MS = 5_000;
 
+const MIB = 1_048_576;
+/** Larger bodies are sent from their files as fast. */
+const MOST_HOT_BYTES = MIB;
+/** What is read at once for many servers that ask for the same media: in memory, and on the disk. */
+const SHARED_READ = { memoryBodyBytes: MIB, keptBytes: 32 * MIB, timeoutMs: 30_000, spoolBodyBytes: 256 * MIB };
+const SPOOL = { totalBytes: 1_024 * MIB, timeoutMs: 10 * 60_000 };
+
 /** The server of one process. */
 export class Server {
   readonly #parts: ServerParts;
@@ -67,10 +97,10 @@ export class Server {
   readonly #current = new AsyncLocalStorage<FastifyRequest>();
   #isClosing = false;
 
-  constructor(parts: ServerParts, routes: readonly Route[] = listRoutes(parts.rooms)) {
+  constructor(parts: ServerParts, routes: readonly Route[] = listRoutes(parts)) {
     this.#parts = parts;
     this.#fastify = this.#makeFastify();
-    const dispatcher = new Dispatcher(parts);
+    const dispatcher = makeDispatcher(parts);
     for (const route of routes) this.#register(route, dispatcher);
     for (const path of new Set(routes.flatMap((route) => route.path))) this.#refuseOtherMethods(path);
     this.#fastify.setNotFoundHandler(() => {
@@ -205,6 +235,27 @@ export class Server {
       },
     });
   }
+}
+
+function makeDispatcher({ access, domains, serverKeys, steady, makeTemporaryId, ...parts }: ServerParts): Dispatcher {
+  return new Dispatcher({
+    ...{ limits: parts.limits, publishKey: parts.publishKey, metrics: parts.metrics, steady },
+    authenticate: access.authenticate,
+    authenticateServer: makeAuthenticateServer({ serverKeys, tenants: domains.all, tenantOf: domains.ofHost }),
+    domainOf: domains.ofHost,
+    hotBodies: makeHotBodies(parts.downloadCache, steady),
+    openShared: makeSharedRead({ ...SHARED_READ, clock: steady, spool: { ...SPOOL, makeId: makeTemporaryId } }),
+  });
+}
+
+function makeHotBodies(cache: DownloadCache, clock: SteadyClock): HotBodies {
+  return new HotBodies({
+    clock,
+    maxBytes: cache.enabled ? cache.maxSizeBytes : 0,
+    maxBodyBytes: Math.min(cache.maxFileSizeBytes, MOST_HOT_BYTES),
+    minDownloads: cache.minDownloads,
+    trackedMs: cache.trackedMinutes * 60_000,
+  });
 }
 
 /** Bodies are handed to the routes as they are: whatever their type, nothing is parsed or buffered before. */

@@ -7,7 +7,7 @@ import { type Route, route } from "../route.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** What our edge asks for itself. Its clients are counted when it comes for more. */
-export function edgeRoutes({ giveVerdict }: Rooms): Route[] {
+export function edgeRoutes({ access: { giveVerdict } }: Rooms): Route[] {
   if (!giveVerdict) return [];
   return [
     // What a token is worth that it does not know.

@@ -1,8 +1,8 @@
 import type { Logouts } from "../../access/tokens/logout.ts";
+import type { TokenLines } from "../../access/tokens/token_lines.ts";
 import type { GiveVerdict } from "../../access/tokens/verdict.ts";
-import type { ClientVersions } from "../../domains/client_versions.ts";
-import type { Diagnosis } from "../../matrix/diagnose_server.ts";
-import type { SigningIdentity } from "../../matrix/signing_keys.ts";
+import type { Federation } from "../../matrix/federation/federation.ts";
+import type { ServerKeys } from "../../matrix/keys/server_keys.ts";
 import type { Download } from "../../media/download/download.ts";
 import type { Info } from "../../media/info.ts";
 import type { LocalCopy } from "../../media/local_copy.ts";
@@ -11,9 +11,19 @@ import type { FindOrMakeThumbnail } from "../../media/thumbnail/thumbnail.ts";
 import type { CompleteUpload } from "../../media/upload/complete.ts";
 import type { CreateUpload } from "../../media/upload/create.ts";
 import type { Upload } from "../../media/upload/upload.ts";
+import type { SteadyClock } from "../../platform/clock.ts";
+import type { MakeId } from "../../platform/ids.ts";
+import type { Database } from "../../stores/db/database.ts";
 
-/** What the handlers of routes may ask of the rest of the house. */
+/** The rooms that are asked for what routes answer. */
 export interface Rooms {
+  readonly access: {
+    readonly logouts: Logouts;
+    /** In which homeservers are asked with tokens. */
+    readonly lines: TokenLines;
+    /** What the edge asks; absent where there is no edge. */
+    readonly giveVerdict: GiveVerdict | undefined;
+  };
   readonly media: {
     readonly upload: Upload;
     readonly create: CreateUpload;
@@ -24,20 +34,13 @@ export interface Rooms {
     readonly localCopy: LocalCopy;
     readonly purge: Purge;
   };
-  readonly logouts: Logouts;
-  /** What the edge asks; absent where there is no edge. */
-  readonly giveVerdict: GiveVerdict | undefined;
-  readonly clientVersions: ClientVersions;
-  readonly diagnoseServer: (
-    serverName: string,
-    signAs: SigningIdentity | undefined,
-    signal: AbortSignal,
-  ) => Promise<Diagnosis | undefined>;
-  /** What a user keeps here. */
-  readonly usageOf: (userId: string) => Promise<{ readonly bytes: number; readonly files: number }>;
-  /** Throws where the database cannot be reached. */
-  readonly checkDatabase: () => Promise<void>;
-  /** The ids of datastores that are not there. */
-  readonly missingDatastores: () => readonly string[];
-  readonly build: { readonly version: string; readonly commit: string };
+  readonly federation: Federation;
+  readonly serverKeys: ServerKeys;
+  readonly db: Database;
+  readonly datastores: {
+    /** The ids of those that are not there. */
+    missing(): readonly string[];
+  };
+  readonly steady: SteadyClock;
+  readonly makeMediaId: MakeId;
 }

@@ -6,6 +6,7 @@ import type { Access, Route } from "../../../origin/http/route.ts";
 import { route } from "../../../origin/http/route.ts";
 import { Server, type ServerParts } from "../../../origin/http/server.ts";
 import { silentLog } from "../../../origin/platform/log.ts";
+import { makeMetrics } from "../../../origin/platform/metrics.ts";
 import { jsonAnswer } from "../../../shared/http/respond.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { ask, jsonOf } from "../../support/http.ts";
@@ -49,7 +50,7 @@ const USERS: Readonly<Record<string, { isGuest?: boolean; isRepositoryAdmin?: bo
 const domain = {
   serverName: "example.org",
   isServerAdmin: async ({ token }: { token: string }) => token === "homeserver",
-} as unknown as ReturnType<ServerParts["domainOf"]>;
+} as unknown as ReturnType<ServerParts["domains"]["ofHost"]>;
 
 const parts = {
   log: silentLog,
@@ -59,29 +60,34 @@ const parts = {
   hopSecret: undefined,
   trusted: { address: () => false, host: () => false },
   bodyIdleMs: 10_000,
+  downloadCache: { enabled: false },
   requireForeign: () => undefined,
-  domainOf(host: string | undefined) {
-    looked.push("host");
-    if (host === "unknown.example") throw new MatrixError("M_UNRECOGNIZED", "no such host");
-    return domain;
-  },
-  authenticate: {
-    async user(request: { header(name: string): string | undefined }, _domain: unknown, audience: string) {
-      looked.push("token");
-      const token = request.header("authorization")?.replace("Bearer ", "") ?? "";
-      const known = USERS[token];
-      if (!known) throw new MatrixError("M_MISSING_TOKEN", "none");
-      if (known.isGuest && audience === "user") throw new MatrixError("M_GUEST_ACCESS_FORBIDDEN", "guest");
-      const subject = {
-        kind: "user",
-        userId: `@${token}:example.org`,
-        isGuest: false,
-        isRepositoryAdmin: false,
-        ...known,
-      };
-      return { subject, credentials: { token } };
+  domains: {
+    ofHost(host: string | undefined) {
+      looked.push("host");
+      if (host === "unknown.example") throw new MatrixError("M_UNRECOGNIZED", "no such host");
+      return domain;
     },
-    optional: async () => ({ kind: "anonymous" }),
+  },
+  access: {
+    authenticate: {
+      async user(request: { header(name: string): string | undefined }, _domain: unknown, audience: string) {
+        looked.push("token");
+        const token = request.header("authorization")?.replace("Bearer ", "") ?? "";
+        const known = USERS[token];
+        if (!known) throw new MatrixError("M_MISSING_TOKEN", "none");
+        if (known.isGuest && audience === "user") throw new MatrixError("M_GUEST_ACCESS_FORBIDDEN", "guest");
+        const subject = {
+          kind: "user",
+          userId: `@${token}:example.org`,
+          isGuest: false,
+          isRepositoryAdmin: false,
+          ...known,
+        };
+        return { subject, credentials: { token } };
+      },
+      optional: async () => ({ kind: "anonymous" }),
+    },
   },
   limits: {
     async checkRequest() {
@@ -90,7 +96,7 @@ const parts = {
     },
     countFailure: async () => void looked.push("failure"),
   },
-  metrics: { requestSeen: () => undefined, requestAnswered: () => undefined },
+  metrics: makeMetrics({ ofProcess: false, ofWorker: false }),
 } as unknown as ServerParts;
 
 const ACCESSES = ["none", "optional", "user", "user_or_guest", "repository_admin", "domain_admin"] as const;

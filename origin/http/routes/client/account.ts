@@ -1,12 +1,18 @@
 import { jsonAnswer } from "../../../../shared/http/respond.ts";
 import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
 import { quotaOf } from "../../../access/limits/quota.ts";
+import { makeClientVersions } from "../../../domains/client_versions.ts";
+import { findUsage } from "../../../stores/db/tables/usage.ts";
 import { credentialsOf } from "../../authenticate.ts";
 import { type Route, route } from "../../route.ts";
 import type { Rooms } from "../rooms.ts";
 
+/** How long the versions of a homeserver are remembered. */
+const VERSIONS_MS = 60_000;
+
 /** What a client asks about its user, its session and the service. */
-export function accountRoutes({ logouts, clientVersions, usageOf }: Rooms): Route[] {
+export function accountRoutes({ access, db, steady }: Rooms): Route[] {
+  const clientVersions = makeClientVersions({ clock: steady, ttlMs: VERSIONS_MS, lines: access.lines });
   return [
     // The size up to which uploads are taken, and what the user may store in all (MSC4034), in bytes and files; each left out
     // where there is no limit.
@@ -57,7 +63,7 @@ export function accountRoutes({ logouts, clientVersions, usageOf }: Rooms): Rout
       access: "user",
       limit: "requests",
       async handle({ requester }) {
-        const { bytes, files } = await usageOf(requester.userId);
+        const { bytes, files } = await findUsage(db, requester.userId);
         return jsonAnswer({ [`${prefix}.used`]: bytes, [`${prefix}.files`]: files });
       },
     });
@@ -78,7 +84,7 @@ export function accountRoutes({ logouts, clientVersions, usageOf }: Rooms): Rout
       access: "token",
       limit: "requests",
       async handle({ domain, credentials, judged, request: { clientAddress } }) {
-        await logouts.logout({
+        await access.logouts.logout({
           ...{ serverName: domain.serverName, credentials, all, clientAddress },
           whose: judged instanceof MatrixError ? { refusal: judged } : { userId: judged.userId },
           endSessions: () => domain.logout(credentials, all, clientAddress),

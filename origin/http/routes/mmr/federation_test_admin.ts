@@ -1,5 +1,5 @@
 import { jsonAnswer } from "../../../../shared/http/respond.ts";
-import type { Diagnosis, Finding } from "../../../matrix/diagnose_server.ts";
+import { type Diagnosis, diagnoseServer, type Finding } from "../../../matrix/diagnose_server.ts";
 import { invalid, serverNamePath } from "../../request/paths.ts";
 import { type Route, route } from "../../route.ts";
 import type { Rooms } from "../rooms.ts";
@@ -8,7 +8,8 @@ import type { Rooms } from "../rooms.ts";
  * `GET /_matrix/media/unstable/admin/federation/test/{serverName}` (MMR, whose three fields come first): how another server is
  * found and what it answers, for administrators of the repository. A server that cannot be reached is an answer, not an error.
  */
-export function federationTestRoutes({ diagnoseServer }: Rooms): Route[] {
+export function federationTestRoutes({ federation, serverKeys, steady, makeMediaId }: Rooms): Route[] {
+  const parts = { federation, serverKeys, steady, makeMediaId };
   return [
     route({
       method: "GET",
@@ -20,7 +21,7 @@ export function federationTestRoutes({ diagnoseServer }: Rooms): Route[] {
       limit: "requests",
       params: serverNamePath,
       async handle({ domain, params: serverName, request: { signal } }) {
-        const diagnosis = await diagnoseServer(serverName, domain.domain.federation.signAs, signal);
+        const diagnosis = await diagnoseServer(parts, serverName, domain.domain.federation.signAs, signal);
         if (!diagnosis) throw invalid("server name");
         return jsonAnswer(bodyOf(diagnosis));
       },
