@@ -198,7 +198,7 @@ export class Server {
   #look(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
     if (request.method === "OPTIONS") return void writeAnswer(reply, preflightAnswer());
     try {
-      this.#demandOurs(request);
+      this.#requireOurs(request);
     } catch (error) {
       done(error as Error);
       return;
@@ -207,7 +207,7 @@ export class Server {
   }
 
   /** Refuses what no route is to see. */
-  #demandOurs({ method, originalUrl, headers, context }: FastifyRequest): void {
+  #requireOurs({ method, originalUrl, headers, context }: FastifyRequest): void {
     if (this.#isClosing) throw closing();
     requireRequestLine(method, context.target);
     this.#parts.requireForeign(headers[QUESTION_HEADER]);

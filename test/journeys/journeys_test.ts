@@ -54,29 +54,29 @@ describe("the length of a journey", () => {
   const size = "width=320&height=240&method=scale";
 
   test("an upload at the origin", () =>
-    holds(79, (time) => upload(stack.tiers.origin, newToken(), bytesOf(`upload ${time}`))));
+    holds(74, (time) => upload(stack.tiers.origin, newToken(), bytesOf(`upload ${time}`))));
 
   test("a download at the origin", async () => {
     const mxc = await upload(stack.tiers.origin, token, bytesOf("a download"));
-    await holds(76, () => expect200(`${v1}/download/${mxc}`));
+    await holds(69, () => expect200(`${v1}/download/${mxc}`));
   });
 
   test("a thumbnail that is found, at the origin", async () => {
     const mxc = await upload(stack.tiers.origin, token, await makePhoto(640, 480), { type: "image/jpeg" });
-    await holds(75, () => expect200(`${v1}/thumbnail/${mxc}?${size}`));
+    await holds(68, () => expect200(`${v1}/thumbnail/${mxc}?${size}`));
   });
 
   test("a thumbnail that is made, at the origin", async () => {
     const photos = await Promise.all([0, 1, 2, 3].map((time) => makePhoto(640 + time, 480)));
     const uploads = photos.map((photo) => upload(stack.tiers.origin, token, photo, { type: "image/jpeg" }));
     const mxcs = await Promise.all(uploads);
-    await holds(105, (time) => expect200(`${v1}/thumbnail/${mxcs[time]}?${size}`));
+    await holds(97, (time) => expect200(`${v1}/thumbnail/${mxcs[time]}?${size}`));
   });
 
   test("a deletion at the origin", async () => {
     const bodies = [0, 1, 2, 3].map((time) => upload(stack.tiers.origin, token, bytesOf(`deletion ${time}`)));
     const mxcs = await Promise.all(bodies);
-    await holds(72, (time) => expect200(`/_matrix/media/unstable/download/${mxcs[time]}`, { method: "DELETE" }));
+    await holds(69, (time) => expect200(`/_matrix/media/unstable/download/${mxcs[time]}`, { method: "DELETE" }));
   });
 
   test("a cached thumbnail at the edge", async () => {
