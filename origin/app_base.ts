@@ -2,8 +2,7 @@ import { randomBytes } from "node:crypto";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { QUESTIONS_AT_ONCE } from "./access/tokens/token_lines.ts";
-import { type OpenDatastores, openDatastores } from "./app_datastores.ts";
-import { openDatabase } from "./app_stores.ts";
+import { datastoresOf } from "./config/files/place.ts";
 import type { Config } from "./config/schema.ts";
 import { type Imager, makeImager } from "./imaging/imager.ts";
 import { OwnQuestions } from "./matrix/own_questions.ts";
@@ -18,8 +17,10 @@ import { type Cache, openCache } from "./stores/cache/open_cache.ts";
 import type { RedisPatience } from "./stores/cache/redis.ts";
 import { Bus } from "./stores/db/bus.ts";
 import type { Database } from "./stores/db/database.ts";
+import { openDatabase } from "./stores/db/open_database.ts";
 import { deploymentKey } from "./stores/db/tables/deployment_key.ts";
 import type { FindDatastore } from "./stores/objects/datastore.ts";
+import { Datastores } from "./stores/objects/datastores.ts";
 
 /** The part of `app.ts` that opens what everything else stands on. */
 
@@ -66,7 +67,7 @@ export interface Base {
   readonly db: Database;
   readonly bus: Bus;
   /** They follow the configuration as it changes. */
-  readonly datastores: OpenDatastores;
+  readonly datastores: Datastores;
   readonly findDatastore: FindDatastore;
   /** For temporary files, where a datastore's own folder cannot be written. */
   readonly scratchFolder: string;
@@ -92,10 +93,10 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   const steady = overrides.steady ?? steadyClock;
   const log = overrides.log ?? makeLog({ level: config.repo.logLevel, json: config.repo.jsonLogs, write: toStdout });
 
-  const db = await openDatabase(config, log);
+  const db = await openDatabase(config.database, log);
   closers.push(() => db.close());
   const metrics = makeMetrics({ ofProcess: config.metrics.enabled, ofWorker: overrides.isWorker === true });
-  const datastores = openDatastores(config, { db, log, metrics, steady });
+  const datastores = new Datastores(datastoresOf(config), { db, log, metrics, steady });
   closers.push(() => datastores.close());
   await datastores.look(LOOK_MS);
 
@@ -129,7 +130,7 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
     scratchFolder: overrides.scratchFolder ?? join(tmpdir(), "mxcdn-staging"),
     makeMediaId: overrides.makeMediaId ?? randomMediaId,
     makeTemporaryId: () => randomBytes(12).toString("hex"),
-    findDatastore: (id) => datastores.get(id),
+    findDatastore: (id) => datastores.find(id),
   };
 }
 

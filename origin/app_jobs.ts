@@ -38,7 +38,7 @@ export interface JobParts {
 export function listJobs(base: Base, parts: JobParts): Job[] {
   const { clock, log, db, overrides, findDatastore } = base;
   const { edge, live, accessLog, logouts } = parts;
-  const datastores = () => [...base.datastores.values()];
+  const datastores = () => base.datastores.values();
   const stagingFolders = () => [...datastores().map((store) => store.stagingFolder), base.scratchFolder];
   const minAgeMs = overrides.orphanAgeMs ?? ORPHAN_AGE_MS;
   const jobs: Job[] = [

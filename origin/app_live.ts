@@ -1,13 +1,12 @@
 import type { Base } from "./app_base.ts";
 import { makeTenants, type TenantParts } from "./app_tenants.ts";
 import { restartKeys } from "./config/checks/restart_keys.ts";
+import { datastoresOf } from "./config/files/place.ts";
 import type { Config } from "./config/schema.ts";
 import { type ByHost, byHost, selectDomain } from "./domains/select_domain.ts";
 import type { Tenant } from "./domains/tenant.ts";
 import { loadIdentities } from "./matrix/signing_keys.ts";
 import { IpNetworks, parseIpAddress, requireIpNetwork } from "./platform/ip_address.ts";
-import { Estimate } from "./platform/ttl.ts";
-import { bytesByDatastore } from "./stores/db/tables/blobs.ts";
 
 /** The part of `app.ts` that a changed configuration changes while we run. */
 
@@ -35,29 +34,14 @@ export interface Live {
   change(config: Config): Promise<void>;
 }
 
-const ESTIMATE_MS = 10 * 60_000;
-
 /** Makes the tenants of the configuration, and remakes them when it changes. */
 export async function makeLive(base: Base): Promise<Live> {
-  const { clock, steady, db, log, homeserverFetch, ownQuestions, datastores } = base;
-  const held = new Estimate<ReadonlyMap<string, number>>({
-    ...{ clock: steady, ttlMs: ESTIMATE_MS, fallback: new Map() },
-    ask: () => bytesByDatastore(db),
-    onError: (error) => log.warn({ error }, "cannot tell how much each datastore holds"),
-  });
+  const { clock, steady, homeserverFetch, ownQuestions, datastores } = base;
   const read = async (config: Config) => {
     const identities = await loadIdentities(config.domains.values());
-    datastores.follow(config);
+    datastores.follow(datastoresOf(config));
     return readCurrent(config, {
-      ...{
-        clock,
-        steady,
-        safeFetch: homeserverFetch,
-        ownQuestions,
-        datastores,
-        estimateBytes: () => held.get(),
-        identities,
-      },
+      ...{ clock, steady, safeFetch: homeserverFetch, ownQuestions, datastores, identities },
     });
   };
   let now = await read(base.config);
@@ -74,7 +58,7 @@ export async function makeLive(base: Base): Promise<Live> {
 
 /** What of a changed configuration holds only after a restart: keys, and `datastores.<id>.opts` of those that are to be at another place. */
 export function needsRestart({ config, datastores }: Base, changed: Config): string[] {
-  const moved = datastores.elsewhere(changed).map((id) => `datastores.${id}.opts`);
+  const moved = datastores.elsewhere(datastoresOf(changed)).map((id) => `datastores.${id}.opts`);
   return [...restartKeys(config, changed), ...moved];
 }
 

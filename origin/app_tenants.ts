@@ -1,8 +1,7 @@
 import type { ApplicationService } from "./access/tokens/application_service.ts";
 import { fingerprintTerms } from "./access/tokens/terms.ts";
-import type { OpenDatastores } from "./app_datastores.ts";
 import type { Config, DomainConfig } from "./config/schema.ts";
-import type { Domain, MediaKind } from "./domains/domain.ts";
+import type { Domain } from "./domains/domain.ts";
 import type { Tenant } from "./domains/tenant.ts";
 import { Homeserver } from "./matrix/homeserver/homeserver.ts";
 import type { OwnQuestions } from "./matrix/own_questions.ts";
@@ -10,8 +9,7 @@ import type { SigningIdentity } from "./matrix/signing_keys.ts";
 import type { SafeFetch } from "./net/safe_fetch.ts";
 import type { Clock, SteadyClock } from "./platform/clock.ts";
 import { formatsOf } from "./platform/image_types.ts";
-import type { Datastore } from "./stores/objects/datastore.ts";
-import { makePickDatastore } from "./stores/objects/pick.ts";
+import type { Datastores } from "./stores/objects/datastores.ts";
 
 /** The part of `app.ts` that turns each homeserver of the configuration into what routes and pipelines need of it. */
 
@@ -21,9 +19,7 @@ export interface TenantParts {
   readonly steady: SteadyClock;
   readonly safeFetch: SafeFetch;
   readonly ownQuestions: OwnQuestions;
-  readonly datastores: Pick<OpenDatastores, "get" | "requirePresent">;
-  /** How many bytes each datastore holds, by id; may be a little old. */
-  readonly estimateBytes: () => Promise<ReadonlyMap<string, number>>;
+  readonly datastores: Datastores;
   /** As whom each server name signs what it asks of others; those without a key are absent. */
   readonly identities: ReadonlyMap<string, SigningIdentity>;
 }
@@ -74,8 +70,6 @@ function askHomeserver(
 function makeDomain(config: Config, domain: DomainConfig, parts: TenantParts): Domain {
   const { uploads, downloads, thumbnails } = domain;
   const types = new Set(thumbnails.types.map((type) => type.toLowerCase()));
-  const stores = domain.datastores.map(({ id, forKinds }) => ({ id, forKinds, store: openedStore(parts, id) }));
-  const pick = makePickDatastore<Datastore, MediaKind>(stores, parts.estimateBytes);
   return {
     serverName: domain.name,
     uploads,
@@ -102,18 +96,8 @@ function makeDomain(config: Config, domain: DomainConfig, parts: TenantParts): D
       openRangeMaxBytes: downloads.defaultRangeChunkSizeBytes,
     },
     freezeNewMedia: config.repo.freezeUnauthenticatedMedia,
-    async datastoreFor(kind) {
-      const store = await pick(kind);
-      await parts.datastores.requirePresent(store.id);
-      return store;
-    },
+    datastoreFor: (kind) => parts.datastores.pick(domain.datastores, kind),
   };
-}
-
-function openedStore(parts: TenantParts, id: string): Datastore {
-  const store = parts.datastores.get(id);
-  if (!store) throw new Error(`the datastore "${id}" was not opened`);
-  return store;
 }
 
 function toApplicationService(service: DomainConfig["accessTokens"]["appservices"][number]): ApplicationService {

@@ -1,6 +1,6 @@
 import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import type { DatastoreConfig, ParsedDomain } from "../schema.ts";
+import type { Config, DatastoreConfig, ParsedDomain } from "../schema.ts";
 
 type Store = ParsedDomain["datastores"][number] | DatastoreConfig;
 type S3Options = Extract<DatastoreConfig, { type: "s3" }>["opts"];
@@ -31,4 +31,11 @@ function bucketOf({ endpoint, ssl, bucketName }: S3Options): string {
   if (!URL.canParse(text)) return `${endpoint} ${bucketName}`;
   const { host, pathname } = new URL(text);
   return `${AMAZON.exec(host)?.[1] ?? host}${pathname.replace(/\/+$/, "")} ${bucketName}`;
+}
+
+/** Every datastore that the configuration names, for whatever homeserver, once, with its place. */
+export function datastoresOf(config: Config): (DatastoreConfig & { readonly place: string })[] {
+  const all = [config.datastores, ...[...config.domains.values()].map((domain) => domain.datastores)].flat();
+  const byId = new Map(all.map((store) => [store.id, store]));
+  return [...byId.values()].map((store) => ({ ...store, place: placeOf(store) ?? store.id }));
 }

@@ -4,10 +4,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
-import { openDatabase } from "../../../origin/app_stores.ts";
 import { explain } from "../../../origin/commands/trouble/explain.ts";
 import { parseConfig } from "../../../origin/config/load.ts";
 import { silentLog } from "../../../origin/platform/log.ts";
+import { openDatabase } from "../../../origin/stores/db/open_database.ts";
 import { makeAuthority } from "../../support/certificates.ts";
 import { freePort } from "../../support/free_port.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
@@ -27,7 +27,7 @@ async function openAt(postgres: string): Promise<string[]> {
   };
   try {
     const { config } = parseConfig([{ name: "c.yaml", text: JSON.stringify(raw) }]);
-    await (await openDatabase(config, silentLog)).close();
+    await (await openDatabase(config.database, silentLog)).close();
     return [];
   } catch (error) {
     return explain(error);
