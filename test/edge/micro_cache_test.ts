@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { after, before, test } from "node:test";
 import { descriptorKey } from "../../shared/tiers/object_key.ts";
 import { until } from "../support/until.ts";
-import { untilEdgeForgets, untilRevoked } from "../support/until_revoked.ts";
+import { untilRevoked } from "../support/until_revoked.ts";
 import { ask } from "./ask.ts";
 import { openStage, SERVER, type Stage, TOKEN, v1 } from "./stage.ts";
 
@@ -43,7 +43,7 @@ test("within two seconds a descriptor is read once; after them again", async () 
   }
   const first = await reads("hot");
   assert.ok(first <= 1 + (Date.now() - started) / MEMORY_MS, `${first} reads`);
-  await untilEdgeForgets();
+  await stage.edge.forget();
   assert.equal((await ask(stage.edge.url, v1("hot"), { token: TOKEN })).status, 200);
   assert.equal(await reads("hot"), first + 1);
 });

@@ -7,7 +7,6 @@ import { domainKey, signingKeyKey } from "../../shared/tiers/object_key.ts";
 import { openStage, SERVER, type Stage } from "../edge/stage.ts";
 import { ask, jsonOf } from "../support/http.ts";
 import { PLAIN_POLICY } from "../support/plain_policy.ts";
-import { untilEdgeForgets } from "../support/until_revoked.ts";
 import { openStream, until } from "./stage.ts";
 
 const { privateKey, publicKey } = await importSeed(new Uint8Array(randomBytes(32)));
@@ -187,13 +186,13 @@ test("a document that is broken, expired or lies in a wrong place proves nothing
   for (const [name, spoil] of spoilt) {
     await Promise.all([putKey(), putDomain()]);
     await spoil();
-    await untilEdgeForgets();
+    await stage.edge.forget();
     await isForwarded(`${V1}/download/there?${encodeURIComponent(name)}`);
   }
 });
 
 test("a signature that is wrong by a key that is known is refused here; a bucket that cannot be read decides nothing", async () => {
-  await untilEdgeForgets();
+  await stage.edge.forget();
   const uri = `${V1}/download/there`;
   const authorization = (await sign(uri)).replace(/sig="../, 'sig="AA');
   const asked = stage.origin.asked(uri);
@@ -201,7 +200,7 @@ test("a signature that is wrong by a key that is known is refused here; a bucket
   assert.equal(heard.status, 401);
   assert.equal(jsonOf(heard).errcode, "M_UNAUTHORIZED");
   assert.equal(stage.origin.asked(uri), asked);
-  await untilEdgeForgets();
+  await stage.edge.forget();
   await stage.edge.setBucketMood({ failing: true });
   try {
     const failed = await ask(stage.edge.url, uri, { headers: { authorization } });

@@ -16,7 +16,6 @@ import {
 } from "../support/remote_server.ts";
 import { requestsSeen } from "../support/requests_seen.ts";
 import { until } from "../support/until.ts";
-import { untilEdgeForgets } from "../support/until_revoked.ts";
 
 const SERVER = "example.org";
 const USER = "token_of_user";
@@ -211,7 +210,7 @@ describe("media for another server", () => {
     assert.equal((await askAs(remote, stack.tiers.edge, path)).status, 200);
     await ask(stack.tiers.origin, `/_matrix/media/unstable/download/${mxc}`, { method: "DELETE", token: USER });
     assert.equal((await askAs(remote, stack.tiers.origin, path)).status, 404);
-    await untilEdgeForgets();
+    await stack.edge.forget();
     assert.equal((await askAs(remote, stack.tiers.edge, path)).status, 404);
   });
 
@@ -410,7 +409,7 @@ describe("the keys of a server", () => {
     assert.ok(document.exp <= Date.now() + 3_600_000, "it is believed for an hour at most");
     // An expired key at the edge is no key: the origin is asked.
     await stack.edge.bucket.put(key, JSON.stringify({ ...document, exp: Date.now() - 1 }));
-    await untilEdgeForgets();
+    await stack.edge.forget();
     const heard = await askAs(server, stack.tiers.edge, path);
     assert.equal(heard.status, 200);
     assert.doesNotMatch(heard.headers["cache-status"] ?? "", /hit/);

@@ -52,6 +52,8 @@ export interface RunningEdge {
   setBucketMood(mood: BucketMood): Promise<void>;
   /** Sets the Worker's time of day, by so many milliseconds. */
   setClock(byMs: number): Promise<void>;
+  /** Lets pass, by the Worker's clock, what it takes until it believes nothing any more that it has read before. */
+  forget(): Promise<void>;
   /** Lets in what `send` sends when `count` requests of it have come, so that all of them are there at once and wait for the bucket. */
   gather<T>(count: number, send: () => Promise<T>): Promise<T>;
   /** Where the origin of an edge answers that was started without knowing. To be said before the first request. */
@@ -61,6 +63,8 @@ export interface RunningEdge {
 
 const TOP = fileURLToPath(new URL("../..", import.meta.url));
 const CONTROL = "/__test/";
+/** For how long the edge may believe what it has read. */
+const BELIEVED_MS = 2_000;
 
 /**
  * The real Worker, with its bucket binding watched: it counts the reads and can be slow or broken. While it is `closed`, requests
@@ -72,8 +76,9 @@ const reads = {};
 let mood = {};
 let told = {};
 let setByMs = 0;
+let passedMs = 0;
 const timeOfDay = Date.now;
-Date.now = () => timeOfDay() + setByMs;
+Date.now = () => timeOfDay() + setByMs + passedMs;
 let visits = { come: 0, in: 0 };
 async function act(work) {
   const { delayMs } = mood;
@@ -93,6 +98,7 @@ export default {
     if (pathname === "${CONTROL}mood") { mood = await request.json(); return new Response(null, { status: 204 }); }
     if (pathname === "${CONTROL}origin") { told = { ORIGIN_URL: await request.text() }; return new Response(null, { status: 204 }); }
     if (pathname === "${CONTROL}clock") { setByMs = Number(await request.text()); return new Response(null, { status: 204 }); }
+    if (pathname === "${CONTROL}pass") { passedMs += Number(await request.text()); return new Response(null, { status: 204 }); }
     if (pathname === "${CONTROL}visits") return Response.json(visits);
     visits.come += 1;
     while (mood.closed) await scheduler.wait(5);
@@ -120,6 +126,8 @@ export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
   const front = await worker.ready;
   const direct = withoutSlash(await worker.unsafeGetDirectURL());
   const read = async (what: string) => (await fetch(`${direct}${CONTROL}${what}`)).json();
+  const tell = async (what: string, ms: number) =>
+    void (await fetch(`${direct}${CONTROL}${what}`, { method: "POST", body: String(ms) }));
   const setBucketMood = async (mood: BucketMood & { closed?: boolean }) => {
     await fetch(`${direct}${CONTROL}mood`, { method: "POST", body: JSON.stringify(mood) });
   };
@@ -130,7 +138,8 @@ export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
     bucket: await worker.getR2Bucket(binding),
     bucketReads: async () => (await read("reads")) as Record<string, number>,
     setBucketMood,
-    setClock: async (byMs) => void (await fetch(`${direct}${CONTROL}clock`, { method: "POST", body: String(byMs) })),
+    setClock: (byMs) => tell("clock", byMs),
+    forget: () => tell("pass", BELIEVED_MS + 50),
     async gather(count, send) {
       const visits = async () => (await read("visits")) as { come: number; in: number };
       const before = await visits();

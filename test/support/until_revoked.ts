@@ -22,7 +22,10 @@ export async function untilRevoked<T extends { readonly status: number }>(
   }
 }
 
-/** Waits until the edge believes nothing any more that it has read before. */
+/**
+ * Waits until the edge believes nothing any more that it has read before, in real time: for races, in which somebody who is late
+ * must have had the time to be. Elsewhere the time passes at once (`forget` of the edge).
+ */
 export function untilEdgeForgets(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, EDGE_MS + 50));
 }

@@ -14,7 +14,6 @@ import { startHomeserver } from "../../support/homeserver.ts";
 import { type Asking, askHost, type Heard, jsonOf } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
 import { until } from "../../support/until.ts";
-import { untilEdgeForgets } from "../../support/until_revoked.ts";
 
 /** A configuration that changes while we run. */
 
@@ -99,7 +98,7 @@ accessTokens:
     });
     await stack.reconfigure((yaml) => yaml.replace(/appservices: \[.*\]/, "appservices: []"));
     assert.deepEqual(await statuses(stack.tiers.origin), [401, 401, 401]);
-    await untilEdgeForgets();
+    await stack.edge.forget();
     assert.deepEqual(await statuses(stack.tiers.edge), [401, 401, 401]);
     await stack.reconfigure((yaml) => yaml);
     await atBoth(stack, async (base) => assert.deepEqual(await statuses(base), [200, 200, 200]));
@@ -130,7 +129,7 @@ accessTokens:
     // With one homeserver left every host is its: the token is not.
     assert.equal((await get(origin, B, CONFIG, { token: userOf(B) })).status, 401);
     assert.equal((await get(origin, A, download(id), { token: userOf(A) })).status, 200);
-    await untilEdgeForgets();
+    await stack.edge.forget();
     assert.equal((await get(edge, B, download(id), { token: userOf(B) })).status, 401);
     await stack.reconfigure((yaml) => yaml);
     assert.equal((await get(origin, B, CONFIG, { token: userOf(B) })).status, 200);

@@ -3,7 +3,6 @@ import { before, describe, test } from "node:test";
 import { adminOf, startStack, type TestStack, userOf } from "../../support/app.ts";
 import { askHost, type Heard, jsonOf } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
-import { untilEdgeForgets } from "../../support/until_revoked.ts";
 
 /** Homeservers of one stack do not see each other's tokens, and their media are told apart by the server name. */
 
@@ -109,7 +108,7 @@ for (const tier of ["origin", "edge"] as const) {
         }
       }
       assert.equal((await remove(A, userOf(A), ofA)).status, 200);
-      await untilEdgeForgets();
+      await stack.edge.forget();
       assert.equal((await askHost(base(), A, download(ofA), { token: userOf(A) })).status, 404);
       assert.match(await text(ofB, A), /^words of b /);
     });
@@ -172,7 +171,7 @@ for (const tier of ["origin", "edge"] as const) {
       for (const host of [A, B]) assert.equal((await askHost(base(), host, CONFIG, { token })).status, 200);
       const out = await askHost(base(), A, "/_matrix/client/v3/logout", { method: "POST", token, body: "" });
       assert.equal(out.status, 200);
-      await untilEdgeForgets();
+      await stack.edge.forget();
       refused(await askHost(base(), A, CONFIG, { token }));
       assert.equal((await askHost(base(), B, CONFIG, { token })).status, 200);
     });

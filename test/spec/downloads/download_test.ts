@@ -8,7 +8,6 @@ import { startStack, type TestStack } from "../../support/app.ts";
 import { ask, jsonOf, upload } from "../../support/http.ts";
 import { type Lifetime, lifetimeOfSuite } from "../../support/lifetime.ts";
 import { makePhoto } from "../../support/pictures.ts";
-import { untilEdgeForgets } from "../../support/until_revoked.ts";
 import { bytes, download } from "../uploads/stage.ts";
 import { readDisposition } from "./disposition.ts";
 
@@ -247,7 +246,7 @@ for (const tier of ["origin", "edge"] as const) {
       ]);
       for (const path of paths) assert.equal((await get(path)).status, 200, path);
       await ask(base(), `/_matrix/media/unstable/download/${id}`, { method: "DELETE", token: USER });
-      await untilEdgeForgets();
+      await stack.edge.forget();
       for (const path of paths) {
         const heard = await get(path);
         assert.equal(heard.status, 404, path);

@@ -7,7 +7,6 @@ import { ask, type Heard, jsonOf } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
 import { makePhoto } from "../../support/pictures.ts";
 import { LOOPBACK_FEDERATION, makeOwnKey, makeRemoteWorld, type RemoteServer } from "../../support/remote_server.ts";
-import { untilEdgeForgets } from "../../support/until_revoked.ts";
 import { readDisposition } from "./disposition.ts";
 
 /** What the checklist demands of media of other servers beyond fetching it (which is in `test/federation`), at both tiers. */
@@ -108,7 +107,7 @@ for (const tier of ["origin", "edge"] as const) {
 
       const path = `/_matrix/media/unstable/download/${before}`;
       assert.equal((await ask(base(), path, { method: "DELETE", token: "token_of_admin" })).status, 200);
-      await untilEdgeForgets();
+      await stack.edge.forget();
       assert.equal((await download(before)).status, 200, "fetched again");
       refused(await legacy(before), 404, "M_NOT_FOUND");
     });

@@ -53,7 +53,7 @@ describe("deletion", () => {
     for (let times = 0; times < 2; times += 1)
       assert.equal((await ask(stack.tiers.edge, path, { token: USER })).status, 200);
     assert.equal((await remove(stack.tiers.edge, id)).status, 200);
-    await untilEdgeForgets();
+    await stack.edge.forget();
     assert.equal((await ask(stack.tiers.edge, path, { token: USER })).status, 404);
     assert.equal((await ask(stack.tiers.origin, path, { token: USER })).status, 404);
   });
@@ -131,7 +131,7 @@ describe("logout", () => {
     }
     assert.equal((await logout(stack.tiers.edge, "short_lived")).status, 200);
     assert.equal((await ask(stack.tiers.origin, download(id), { token: "short_lived" })).status, 401);
-    await untilEdgeForgets();
+    await stack.edge.forget();
     const refused = await ask(stack.tiers.edge, download(id), { token: "short_lived" });
     assert.equal(refused.status, 401);
     assert.equal(jsonOf(refused).errcode, "M_UNKNOWN_TOKEN");
@@ -144,7 +144,7 @@ describe("logout", () => {
       assert.equal((await ask(stack.tiers.edge, download(id), { token })).status, 200);
     }
     assert.equal((await logout(stack.tiers.origin, "all_1", true)).status, 200);
-    await untilEdgeForgets();
+    await stack.edge.forget();
     for (const token of ["all_1", "all_2", "all_3"]) {
       assert.equal((await ask(stack.tiers.edge, download(id), { token })).status, 401);
     }
