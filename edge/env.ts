@@ -68,7 +68,7 @@ const s3Schema = z.object({
 
 /** Reads and checks the environment once. Throws an Error that names each variable that is wrong, never its value. */
 export function readConfig(env: Env): EdgeConfig {
-  const read = demand(schema, env);
+  const read = requireValid(schema, env);
   return {
     originUrl: new URL(read.ORIGIN_URL).origin,
     hopSecret: read.HOP_SECRET,
@@ -83,7 +83,7 @@ function readBucket(env: Env): EdgeConfig["bucket"] {
     if (env.BUCKET) return { kind: "r2", binding: env.BUCKET };
     throw new Error("Cannot start the edge: bind the R2 bucket as BUCKET, or set the S3_* variables");
   }
-  const s3 = demand(s3Schema, env);
+  const s3 = requireValid(s3Schema, env);
   return {
     kind: "s3",
     s3: {
@@ -96,7 +96,7 @@ function readBucket(env: Env): EdgeConfig["bucket"] {
   };
 }
 
-function demand<T extends z.ZodMiniType>(type: T, env: Env): z.infer<T> {
+function requireValid<T extends z.ZodMiniType>(type: T, env: Env): z.infer<T> {
   const result = type.safeParse(env);
   if (result.success) return result.data;
   const wrong = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);

@@ -21,7 +21,7 @@ const FORGOTTEN_MS = 365 * 24 * 3_600_000;
 
 /**
  * A steady clock out of the time of day, for a runtime that has no other: in workerd `performance.now` is the time of day, too. Where
- * that goes back, nobody can tell how much time has passed meanwhile; so it is taken for very much, and whatever was remembered is too
+ * that goes back, the time that has passed meanwhile is unknown; so it is taken for very much, and all that was remembered is too
  * old. Where it goes forward, things age sooner than they would. Either way nothing is believed for longer than it may be, but for
  * the second that is put down to {@link JITTER_MS}.
  */

@@ -7,7 +7,7 @@
 export type ForwardReason = "bypass" | "method" | "uri-miss" | "miss";
 
 /**
- * More about a forwarded request, for whoever debugs (RFC 9211 §2.7): the bucket could not be read; took too long; or has no such
+ * More about a forwarded request, for debugging (RFC 9211 §2.7): the bucket could not be read; took too long; or has no such
  * body, or another one than its descriptor says.
  */
 export type ForwardDetail = "store-error" | "store-slow" | "no-body";

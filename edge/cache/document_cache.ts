@@ -6,7 +6,7 @@ import { Lru } from "./lru.ts";
 /** How long what was read from the bucket is believed, in milliseconds: the bound of "gone everywhere" (docs/architecture.md, rule 4). */
 export const DOCUMENT_TTL_MS = 2_000;
 
-/** Nobody joins a read that is half as old already: what it brings would soon be too old to be believed. */
+/** No request joins a read that is half as old already: its result would soon be too old to be believed. */
 const JOIN_MS = DOCUMENT_TTL_MS / 2;
 
 /** Documents kept in one isolate: a few megabytes. */

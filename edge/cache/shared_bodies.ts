@@ -13,7 +13,7 @@ export interface SharedBody {
   release(): void;
 }
 
-/** Bodies never change, so whoever comes while one is being read may join however long that takes. */
+/** How long others may join a read, in milliseconds: bodies never change. */
 const JOIN_MS = 30_000;
 const WAIT_MS = 15_000;
 
@@ -23,7 +23,7 @@ const WAIT_MS = 15_000;
  */
 const MAX_HELD_BYTES = 4 * SHARED_BODY_BYTES;
 
-/** A request that the runtime has ended may never say that it is done. */
+/** When a hold that was never released stops counting, in milliseconds: the runtime may have ended its request. */
 const LOST_MS = 600_000;
 
 /** The smallest of them, such as thumbnails, are kept for those who come a little later: 16 MiB in all. */

@@ -31,10 +31,10 @@ export interface GivenVerdict {
   readonly scope: VerdictScope;
 }
 
-/** A homeserver is given 10 s by the origin. */
+/** In milliseconds: the origin gives a homeserver 10 s. */
 const VERDICT_TIMEOUT_MS = 20_000;
 
-/** The origin need ask nobody. */
+/** In milliseconds: the origin answers this by itself. */
 const DOMAIN_TIMEOUT_MS = 5_000;
 
 /** A question of the edge itself. */

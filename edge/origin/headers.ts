@@ -9,7 +9,7 @@ import { BODY_END_HEADER, bodyEndBytes } from "../../shared/tiers/hop.ts";
 const CLIENT_MAY_NOT_SEND =
   /^(?:mxcdn-|x-forwarded-|cf-|forwarded$|x-real-ip$|true-client-ip$|connection$|keep-alive$|upgrade$|expect$)/;
 
-/** The client's headers without what it may not say. The bytes are passed on as they are, so nobody may encode them on the way. */
+/** The client's headers without those it may not send. The bytes are passed on as they are: they must not be encoded on the way. */
 export function forwardedHeaders(request: Request): Headers {
   const headers = new Headers(request.headers);
   for (const name of [...headers.keys()]) if (CLIENT_MAY_NOT_SEND.test(name)) headers.delete(name);

@@ -117,7 +117,7 @@ function visible(found: Found<Descriptor>): LiveDescriptor | undefined {
 
 /**
  * The body between head and tail: a stream is pumped by the runtime; of bytes that others want too no copy is made. It errors
- * where the body does, or is not as long as it was said to be: then the connection breaks, and nobody takes part of it for
+ * where the body does, or is not as long as it was said to be: then the connection breaks, and no reader takes part of it for
  * the whole.
  */
 function wrap(

@@ -12,7 +12,7 @@ const TOLD: Readonly<Record<FailureKind, readonly [errcode: Errcode, status: num
   not_yet: ["M_NOT_YET_UPLOADED", 504],
   busy: ["M_UNKNOWN", 503, 2_000],
   unavailable: ["M_UNKNOWN", 503, 2_000],
-  // Somebody must make room first.
+  // An operator must make room first.
   no_room: ["M_UNKNOWN", 507, 60_000],
   peer_failed: ["M_UNKNOWN", 502],
   peer_slow: ["M_UNKNOWN", 504],

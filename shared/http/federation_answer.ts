@@ -11,7 +11,7 @@ export interface FederationAnswer {
   readonly bytes: number;
 }
 
-/** Signed requests may be answered to who signed them only, and nobody in between may change (compress) what they carry. */
+/** The answer is for the server that signed the request only, and must not be changed (compressed) on the way. */
 const CACHE_CONTROL = "private, no-store, no-transform";
 
 /** A boundary of 32 characters out of 128 random bits: both tiers make it of the same length, so that their answers are. */

@@ -10,7 +10,7 @@ export interface Hold {
 export interface HeldBodiesOptions {
   /** What all that is held may take together, in bytes. */
   readonly maxBytes: number;
-  /** What nobody has taken for so long, in milliseconds, is not counted any more: somebody has ended without a word. */
+  /** A body that was last taken so long ago, in milliseconds, counts no more: a user of it has ended without releasing it. */
   readonly lostMs: number;
 }
 

@@ -12,7 +12,7 @@ import { contentDisposition, essence, normaliseContentType } from "./content_hea
 import { COMMON_HEADERS } from "./respond.ts";
 
 /**
- * Three days, by the client that asked and nobody between: as matrix-media-repo has it. Nor may anybody between transform it
+ * Three days, by the client that asked and no cache between: as matrix-media-repo has it. Nor may a proxy transform it
  * (RFC 9111 §5.2.2.6): what was compressed on the way has no length, and ranges of it are of other bytes.
  */
 const CACHE_CONTROL = "private, max-age=259200, no-transform";

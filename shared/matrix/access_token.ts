@@ -11,7 +11,7 @@ export interface Credentials {
 export const MAX_TOKEN_LENGTH = 1_024;
 const TOKEN = new RegExp(`^[\\x21-\\x7e]{1,${MAX_TOKEN_LENGTH}}$`);
 
-/** Whether this may be an access token: what is not, nobody is asked about. */
+/** Whether this may be an access token. No homeserver is asked about any other text. */
 export function isToken(text: string): boolean {
   return TOKEN.test(text);
 }
@@ -24,8 +24,8 @@ const MAX_DEVICE_ID = 512;
  * Finds the credentials of a request; undefined where it brings no token. `Authorization: Bearer` wins over `?access_token=`, and a header
  * of another scheme means no token at all, the query's included (as in matrix-media-repo). What comes out of here can go into any header.
  *
- * Errors: 401 `M_UNKNOWN_TOKEN` for a token that nobody can have been given; 400 `M_INVALID_PARAM` for a `user_id` or
- * `device_id` that can be nobody's.
+ * Errors: 401 `M_UNKNOWN_TOKEN` for an impossible token; 400 `M_INVALID_PARAM` for a `user_id` or
+ * `device_id` that no user or device can have.
  */
 export function readCredentials(
   authorization: string | null | undefined,

@@ -1,5 +1,5 @@
 /**
- * What can become of a request beside its answer, in words that know nothing of HTTP: whoever catches a failure asks for its
+ * What can become of a request beside its answer, in words that know nothing of HTTP: code that catches a failure asks for its
  * kind, and what a client is told of each kind stands in one table (`shared/http/failure_answer.ts`).
  */
 
@@ -7,7 +7,7 @@
 export type FailureKind =
   /** It is not there, or is not to be known to be there. */
   | "absent"
-  /** Whoever asks may not. */
+  /** The requester may not. */
   | "refused"
   /** It would replace what may not be replaced. */
   | "conflict"
@@ -15,7 +15,7 @@ export type FailureKind =
   | "unreadable"
   /** More bytes, or pixels, than are taken here. */
   | "too_large"
-  /** Whoever asks has asked too often, or for too much. */
+  /** The requester has asked too often, or for too much. */
   | "limited"
   /** What is asked for was promised, and has not come in the time that the request gives it. */
   | "not_yet"

@@ -76,7 +76,7 @@ export function isErrcode(text: unknown): text is Errcode {
   return typeof text === "string" && Object.hasOwn(STATUS, text);
 }
 
-/** Whether a code says that whoever asks is not known, or may not: those that usually come with 401 or 403. */
+/** Whether a code refuses the requester, known or not: the codes that usually come with 401 or 403. */
 export function refusesAccess(errcode: Errcode): boolean {
   return STATUS[errcode] === 401 || STATUS[errcode] === 403;
 }

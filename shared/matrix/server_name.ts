@@ -6,7 +6,7 @@ export interface ServerName {
 }
 
 /**
- * Takes a Matrix server name apart (Appendices, Server Name); undefined when it is none.
+ * Takes a Matrix server name apart (Appendices, Server Name); undefined for an invalid one.
  *
  * Stricter than the bare grammar in three harmless ways, so that a name is safe as a path segment and means one host everywhere:
  * no empty DNS labels (`..`), no leading zeros in IPv4 octets, and no DNS name that URL parsers take for a number (`127.1`, `0x7f.1`).

@@ -34,7 +34,7 @@ export interface ThumbnailPolicy {
   defaultAnimated: boolean;
   /** False: no animated thumbnail ever. */
   allowAnimated: boolean;
-  /** True: WebP for whoever asks for it by name. Answers then depend on the `Accept` header. Absent: false. */
+  /** True: WebP for clients that ask for it by name. Answers then depend on the `Accept` header. Absent: false. */
   preferWebp?: boolean | undefined;
 }
 

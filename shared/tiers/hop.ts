@@ -48,7 +48,7 @@ export const HOP_MAX_AGE_MS = 60_000;
 
 /**
  * Why a hop is not believed: a part is missing or malformed (`form`); another secret, or changed on the way (`signature`);
- * signed too long before or after (`age`), by the clock of whoever asks; or signed for another request (`target`).
+ * signed too long before or after (`age`), by the verifier's clock; or signed for another request (`target`).
  */
 export type HopRefusal = "form" | "signature" | "age" | "target";
 
