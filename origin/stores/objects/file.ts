@@ -6,9 +6,8 @@ import type { ByteSlice } from "../../../shared/http/byte_range.ts";
 import type { Datastore, KnownObject, SeekableBody, StagedBody } from "./datastore.ts";
 import { IDENTITY_TEXT, identityName } from "./datastore_identity.ts";
 import { DurableFolders, flush } from "./durable_folders.ts";
-import { fileStream } from "./file_stream.ts";
 import { objectName } from "./object_name.ts";
-import { openFile } from "./open_file.ts";
+import { fileStream, openFile } from "./open_file.ts";
 import { cannotRead, cannotStore, telling } from "./store_trouble.ts";
 
 /**
