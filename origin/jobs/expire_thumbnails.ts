@@ -1,8 +1,8 @@
 import { thumbnailKeyOf } from "../../shared/tiers/object_key.ts";
 import type { Clock } from "../platform/clock.ts";
+import { enqueueTombstones } from "../publish/tombstones.ts";
 import type { Database, Queryable } from "../stores/db/database.ts";
-import { enqueueOutbox, type NewOutboxEntry } from "../stores/db/tables/outbox.ts";
-import { type DeletedThumbnail, deleteOldThumbnails } from "../stores/db/tables/thumbnails.ts";
+import { deleteOldThumbnails } from "../stores/db/tables/thumbnails.ts";
 
 /** What {@link makeExpireThumbnails} needs. */
 export interface ExpireThumbnailsParts {
@@ -38,13 +38,9 @@ export function makeExpireThumbnails(parts: ExpireThumbnailsParts): (signal: Abo
   async function expirePage(tx: Queryable, before: number) {
     const at = parts.clock();
     const page = await deleteOldThumbnails(tx, before, at, PAGE);
-    if (parts.hasEdge) await enqueueOutbox(tx, ...page.deleted.map((thumbnail) => tombstone(thumbnail, at)));
+    if (!parts.hasEdge) return page;
+    const erased = page.deleted.map((one) => ({ key: thumbnailKeyOf(one, one.suffix), generation: one.generation }));
+    await enqueueTombstones(tx, erased, { at, bulk: true });
     return page;
   }
-}
-
-function tombstone(thumbnail: DeletedThumbnail, at: number): NewOutboxEntry {
-  const { generation } = thumbnail;
-  const document = { v: 1, gen: generation, gone: true, at } as const;
-  return { key: thumbnailKeyOf(thumbnail, thumbnail.suffix), generation, document, createdAt: at, bulk: true };
 }

@@ -3,9 +3,9 @@ import type { Mxc } from "../../shared/matrix/mxc.ts";
 import { descriptorKey, thumbnailKeyOf } from "../../shared/tiers/object_key.ts";
 import type { Subject } from "../access/subject.ts";
 import type { Clock } from "../platform/clock.ts";
+import { enqueueTombstones } from "../publish/tombstones.ts";
 import type { Database, Queryable } from "../stores/db/database.ts";
 import { deleteMedia, findMedia, type Media } from "../stores/db/tables/media.ts";
-import { enqueueOutbox } from "../stores/db/tables/outbox.ts";
 
 /** What {@link makePurge} needs. `deliver` brings one change to the edge and throws when the store did not confirm it. */
 export interface PurgeParts {
@@ -40,16 +40,13 @@ export function makePurge(parts: PurgeParts): Purge {
   async function erase(tx: Queryable, { serverName, mediaId, userId }: Media): Promise<string[]> {
     const at = parts.clock();
     const mxc = { serverName, mediaId };
-    // What nobody here has uploaded can be fetched again.
-    const again = userId === undefined ? ({ again: true } as const) : {};
     const deleted = await deleteMedia(tx, mxc, at);
     if (!deleted || !parts.edge) return [];
     const { generation, thumbnails } = deleted;
     const keys = thumbnails.map((suffix) => thumbnailKeyOf(mxc, suffix));
-    for (const key of [descriptorKey(mxc), ...keys]) {
-      const document = { v: 1, gen: generation, gone: true, at, ...again } as const;
-      await enqueueOutbox(tx, { key, generation, document, createdAt: at });
-    }
+    const erased = [descriptorKey(mxc), ...keys].map((key) => ({ key, generation }));
+    // What nobody here has uploaded can be fetched again.
+    await enqueueTombstones(tx, erased, { at, again: userId === undefined });
     return keys;
   }
 }

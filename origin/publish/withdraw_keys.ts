@@ -3,10 +3,10 @@ import type { WithdrawnKeys } from "../matrix/keys/server_keys.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
-import type { Database, Queryable } from "../stores/db/database.ts";
+import type { Database } from "../stores/db/database.ts";
 import { nextGeneration } from "../stores/db/tables/generations.ts";
-import { enqueueOutbox } from "../stores/db/tables/outbox.ts";
 import type { Outbox } from "./outbox.ts";
+import { enqueueTombstones } from "./tombstones.ts";
 
 /** What {@link makeWithdrawKeys} needs. */
 export interface WithdrawKeysParts {
@@ -36,7 +36,11 @@ export function makeWithdrawKeys({ db, clock, bucket, outbox, log }: WithdrawKey
     const there = await Promise.all(keys.map(mayBeThere));
     const published = keys.filter((_, at) => there[at]);
     if (published.length === 0) return;
-    await db.transaction((tx) => entomb(tx, published, clock()));
+    await db.transaction(async (tx) => {
+      const generation = await nextGeneration(tx);
+      const erased = published.map((key) => ({ key, generation }));
+      await enqueueTombstones(tx, erased, { at: clock() });
+    });
     outbox.deliver(published).catch((error) => {
       log.warn({ serverName, error }, "cannot tell the edge of a withdrawn key yet; the job goes on");
     });
@@ -51,10 +55,4 @@ export function makeWithdrawKeys({ db, clock, bucket, outbox, log }: WithdrawKey
       return true;
     }
   }
-}
-
-async function entomb(tx: Queryable, keys: readonly string[], at: number): Promise<void> {
-  const generation = await nextGeneration(tx);
-  const document = { v: 1, gen: generation, gone: true, at } as const;
-  for (const key of keys) await enqueueOutbox(tx, { key, generation, document, createdAt: at });
 }

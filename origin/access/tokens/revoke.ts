@@ -1,7 +1,7 @@
 import type { Clock } from "../../platform/clock.ts";
+import { enqueueTombstones } from "../../publish/tombstones.ts";
 import type { Database, Queryable } from "../../stores/db/database.ts";
 import { takeVerdictsByServer, takeVerdictsByToken, takeVerdictsByUser } from "../../stores/db/tables/verdicts.ts";
-import { bury } from "./bury.ts";
 import type { TokenCache } from "./token_cache.ts";
 
 /** What is told to the other processes of this origin: forget what is remembered of one token, one user, or a whole homeserver. */
@@ -60,8 +60,8 @@ export function makeRevoke({ db, clock, cache, tell, deliver }: RevokeParts): Re
     for (const userId of userIds) await tell(tx, { userId });
     for (const serverName of serverNames) await tell(tx, { serverName });
     if (!deliver) return [];
-    await bury(tx, ofServers, { at, bulk: true });
-    return await bury(tx, [...ofUsers, ...ofTokens], { at });
+    await enqueueTombstones(tx, ofServers, { at, bulk: true });
+    return await enqueueTombstones(tx, [...ofUsers, ...ofTokens], { at });
   }
 
   return {

@@ -1,8 +1,8 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
+import { enqueueTombstones } from "../../publish/tombstones.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { takeVerdictsOfOtherTerms } from "../../stores/db/tables/verdicts.ts";
-import { bury } from "./bury.ts";
 import type { TokenDomain } from "./judge_token.ts";
 
 /** What {@link makeVoidOtherTerms} needs. */
@@ -31,10 +31,10 @@ const LANES = 8;
 export function makeVoidOtherTerms(parts: VoidOtherTermsParts): VoidOtherTerms {
   const { db, clock, log, deliver } = parts;
 
-  async function buryPage(inForce: Parameters<VoidOtherTerms>[0]): Promise<{ keys: string[]; more: boolean }> {
+  async function voidPage(inForce: Parameters<VoidOtherTerms>[0]): Promise<{ keys: string[]; more: boolean }> {
     return await db.transaction(async (tx) => {
       const taken = await takeVerdictsOfOtherTerms(tx, inForce, PAGE);
-      const keys = deliver ? await bury(tx, taken, { at: clock(), bulk: true }) : [];
+      const keys = deliver ? await enqueueTombstones(tx, taken, { at: clock(), bulk: true }) : [];
       return { keys, more: taken.length === PAGE };
     });
   }
@@ -42,7 +42,7 @@ export function makeVoidOtherTerms(parts: VoidOtherTermsParts): VoidOtherTerms {
   return async function voidOtherTerms(inForce) {
     const keys: string[] = [];
     for (let more = true; more; ) {
-      const page = await buryPage(inForce);
+      const page = await voidPage(inForce);
       keys.push(...page.keys);
       more = page.more;
     }
