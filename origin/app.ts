@@ -1,11 +1,13 @@
-import { makeLimits } from "./access/limits/limits.ts";
-import { makeAccess } from "./app_access.ts";
+import { Access } from "./access/access.ts";
 import { type Base, type Overrides, openBase } from "./app_base.ts";
 import { openEdge } from "./app_edge.ts";
 import { listJobs } from "./app_jobs.ts";
-import { makeLive, needsRestart } from "./app_live.ts";
 import { makeMediaWork } from "./app_media.ts";
+import { restartKeys } from "./config/checks/restart_keys.ts";
+import { LiveConfig } from "./config/files/live_config.ts";
+import { datastoresOf } from "./config/files/place.ts";
 import type { Config } from "./config/schema.ts";
+import { Domains } from "./domains/domains.ts";
 import { Server } from "./http/server.ts";
 import { type Schedule, startSchedule } from "./jobs/schedule.ts";
 import { Federation } from "./matrix/federation/federation.ts";
@@ -61,14 +63,8 @@ export async function buildApp(config: Config, overrides: Overrides = {}): Promi
 
 /** From the bottom up: each `app_*.ts` makes one part of the house. */
 async function construct(base: Base): Promise<App> {
-  const { config, closers, clock, steady, log, metrics, db, cache, net } = base;
+  const { config, closers, clock, steady, log, metrics, db, bus, cache, net, datastores, ownQuestions } = base;
   const edge = openEdge(base);
-  const live = await makeLive(base);
-  const limits = makeLimits({
-    settings: () => live.now.config.rateLimit,
-    ...{ buckets: cache.buckets, clock, steady, log, metrics },
-  });
-  const access = await makeAccess(base, edge, live, limits);
   const { backoffAt, notaries } = config.federation;
   const federation = new Federation({
     safeFetch: net.fetch,
@@ -82,17 +78,27 @@ async function construct(base: Base): Promise<App> {
     drawGeneration: () => nextGeneration(db),
     onWithdrawn: edge?.withdrawKeys,
   });
-  const media = await makeMediaWork(base, { edge, live, limits, federation });
+  const access = await Access.open(
+    { ...{ db, bus, serverKeys, edge, clock, steady, log, metrics }, buckets: cache.buckets },
+    config,
+  );
+  closers.push(() => access.close());
+  const domains = await Domains.open(config, {
+    ...{ clock, steady, ownQuestions, datastores, safeFetch: net.homeserverFetch },
+  });
+  // While we start, the edge may not be there yet: the job tells it.
+  await access.follow(config, domains.all(), { deliver: false });
+  const live = new LiveConfig(config);
+  const media = await makeMediaWork(base, { edge, live, domains, access, federation });
 
   const server = new Server({
-    ...{ log, clock, steady, metrics, db, limits, access, media, federation, serverKeys },
-    ...{ datastores: base.datastores, publishKey: edge?.publishKey, downloadCache: config.downloads.cache },
+    ...{ log, clock, steady, metrics, db, access, domains, media, federation, serverKeys },
+    ...{ datastores: datastores, publishKey: edge?.publishKey, downloadCache: config.downloads.cache },
     ...{ makeRequestId: randomRequestId, makeMediaId: base.makeMediaId, makeTemporaryId: base.makeTemporaryId },
     bodyIdleMs: base.overrides.bodyIdleMs ?? BODY_IDLE_MS,
     hopSecret: config.edge.enabled ? config.edge.hopSecret : undefined,
-    domains: { ofHost: live.tenantOf, all: () => live.now.tenants },
-    trusted: { address: (peer) => live.now.trusted.address(peer), host: (peer) => live.now.trusted.host(peer) },
-    requireForeign: (header) => base.ownQuestions.requireForeign(header),
+    proxies: config.repo,
+    requireForeign: (header) => ownQuestions.requireForeign(header),
   });
   const jobs = startSchedule(listJobs(base, { edge, live, accessLog: media.accessLog, logouts: access.logouts }), log);
 
@@ -116,9 +122,12 @@ async function construct(base: Base): Promise<App> {
     },
     close,
     async reconfigure(changed) {
-      await live.change(changed);
-      await access.afterChange();
-      const keys = needsRestart(base, changed);
+      await domains.change(changed);
+      live.change(changed);
+      server.follow(changed.repo);
+      await access.follow(changed, domains.all(), { deliver: true });
+      const moved = datastores.elsewhere(datastoresOf(changed)).map((id) => `datastores.${id}.opts`);
+      const keys = [...restartKeys(config, changed), ...moved];
       if (keys.length > 0) log.warn({ keys }, "these changes hold after a restart");
       return keys;
     },

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { QUESTIONS_AT_ONCE } from "./access/tokens/token_lines.ts";
+import { CONNECTIONS_PER_HOMESERVER } from "./access/access.ts";
 import { datastoresOf } from "./config/files/place.ts";
 import type { Config } from "./config/schema.ts";
 import { type Imager, makeImager } from "./imaging/imager.ts";
@@ -82,8 +82,6 @@ export interface Base {
 
 /** Datastores that cannot be asked do not keep us from starting. */
 const LOOK_MS = 3_000;
-/** Enough for both lines of questions about tokens (`token_lines.ts`), and some for what is asked without a token. */
-const HOMESERVER_CONNECTIONS = 2 * QUESTIONS_AT_ONCE + 16;
 const THUMBNAIL_QUEUE = 500;
 const DECODER_BYTES = 1_200_000_000;
 
@@ -102,7 +100,7 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
 
   const net = new Net({
     networks: config.federation,
-    homeserverConnections: HOMESERVER_CONNECTIONS,
+    homeserverConnections: CONNECTIONS_PER_HOMESERVER,
     ca: overrides.outboundCa,
   });
   closers.push(() => net.close());

@@ -1,7 +1,7 @@
-import type { Logouts } from "./access/tokens/logout.ts";
+import type { Logouts } from "./access/tokens/logouts.ts";
 import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
-import type { Live } from "./app_live.ts";
+import type { LiveConfig } from "./config/files/live_config.ts";
 import { makeCleanStaging } from "./jobs/clean_staging.ts";
 import { makeExpirePending } from "./jobs/expire_pending.ts";
 import { makeExpireThumbnails } from "./jobs/expire_thumbnails.ts";
@@ -29,7 +29,7 @@ const PENDING_GRACE_MS = 24 * HOUR_MS;
 /** What the jobs need beside the base. */
 export interface JobParts {
   readonly edge: Edge | undefined;
-  readonly live: Live;
+  readonly live: LiveConfig;
   readonly accessLog: AccessLog;
   readonly logouts: Logouts;
 }
@@ -72,7 +72,7 @@ export function listJobs(base: Base, parts: JobParts): Job[] {
       everyMs: HOUR_MS,
       run: makeExpireThumbnails({
         ...{ db, clock, hasEdge: edge !== undefined },
-        days: () => live.now.config.thumbnails.expireAfterDays,
+        days: () => live.now.thumbnails.expireAfterDays,
       }),
     },
     { name: "watch_datastores", everyMs: LOOK_EVERY_MS, run: () => base.datastores.look(LOOK_EVERY_MS) },

@@ -1,11 +1,11 @@
 import * as z from "zod";
 import { formatMxc, type Mxc, parseMxc } from "../shared/matrix/mxc.ts";
-import type { Limits } from "./access/limits/limits.ts";
-import { makeQuotas } from "./access/limits/quota.ts";
+import type { Access } from "./access/access.ts";
 import type { Base } from "./app_base.ts";
 import type { Edge } from "./app_edge.ts";
 import { makePulling } from "./app_federation.ts";
-import type { Live } from "./app_live.ts";
+import type { LiveConfig } from "./config/files/live_config.ts";
+import type { Domains } from "./domains/domains.ts";
 import type { Federation } from "./matrix/federation/federation.ts";
 import { type AccessLog, makeAccessLog } from "./media/download/access_log.ts";
 import { arrivalOf, makeAwaitPending } from "./media/download/await_pending.ts";
@@ -51,8 +51,9 @@ export interface MediaWork {
 /** What making it needs beside the base. */
 export interface MediaWorkParts {
   readonly edge: Edge | undefined;
-  readonly live: Live;
-  readonly limits: Limits;
+  readonly live: LiveConfig;
+  readonly domains: Domains;
+  readonly access: Access;
   readonly federation: Federation;
 }
 
@@ -74,13 +75,13 @@ const STORE_THUMBNAIL_MS = 10_000;
 export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<MediaWork> {
   const { config, overrides, closers, clock, steady, log, db } = base;
   const { imager, makeMediaId, makeTemporaryId, scratchFolder } = base;
-  const { edge, live, limits, federation } = parts;
+  const { edge, live, domains, federation } = parts;
+  const { limits, quotas } = parts.access;
   const datastores = base.findDatastore;
   const { publish } = edge ?? {};
 
   // Coming in.
   const storeOnce = makeStoreOnce({ db, clock, log, datastores });
-  const quotas = makeQuotas(db);
   const receive = makeReceive({ makeTemporaryId, storeOnce, quotas });
   const announce = (tx: Queryable, mxc: Mxc) => base.bus.send(UPLOADED, arrivalOf(mxc), tx);
   const awaitPending = makeAwaitPending({
@@ -99,14 +100,14 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     await base.bus.listen(CHANGED, { onNews: (uri) => mediaRows.forget(uri), onReconnect: () => mediaRows.clear() }),
   );
   const ignored = new Set(config.federation.ignoredHosts.map((name) => name.toLowerCase()));
-  const isOurs = (serverName: string) => live.now.tenants.has(serverName);
+  const isOurs = (serverName: string) => domains.withName(serverName) !== undefined;
   const visibility = {
     findMedia: (mxc: Mxc) => mediaRows.get(formatMxc(mxc), () => findMedia(db, mxc)),
     awaitPending: awaitPending.wait,
     pullRemote,
     isOurs,
     isIgnored: (serverName: string) => ignored.has(serverName.toLowerCase()),
-    freezeNewMedia: () => live.now.config.repo.freezeUnauthenticatedMedia,
+    freezeNewMedia: () => live.now.repo.freezeUnauthenticatedMedia,
   };
   const findVisible = makeFindVisible(visibility);
   const restore = makeRestore({ pullRemote, isOurs, datastores, findMedia: (mxc) => findMedia(db, mxc) });

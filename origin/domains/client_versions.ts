@@ -1,9 +1,9 @@
-import type { Credentials } from "../../shared/matrix/access_token.ts";
-import { hashToken, tokenNames } from "../access/tokens/judge_token.ts";
-import type { TokenLines } from "../access/tokens/token_lines.ts";
+import type { Access } from "../access/access.ts";
+import type { IncomingRequest } from "../access/subject.ts";
 import type { SteadyClock } from "../platform/clock.ts";
 import { TtlCache } from "../platform/ttl.ts";
 import { SingleFlight } from "../platform/work_queue.ts";
+import type { Domain } from "./domain.ts";
 
 /** What a server supports (Client-Server API, "API Versions"). */
 export interface SupportedVersions {
@@ -11,32 +11,8 @@ export interface SupportedVersions {
   readonly unstable_features: Readonly<Record<string, boolean>>;
 }
 
-/** What asking a homeserver needs to know of a domain. */
-export interface VersionsDomain {
-  readonly serverName: string;
-  /** Asks the homeserver. Throws the Matrix error that the client must get: 502 or 503 for an outage. */
-  readonly versions: (
-    credentials: Credentials | undefined,
-    clientAddress: string | undefined,
-  ) => Promise<SupportedVersions>;
-}
-
-/** What {@link makeClientVersions} needs. */
-export interface ClientVersionsParts {
-  readonly clock: SteadyClock;
-  /** How long an answer of the homeserver is remembered, in milliseconds. */
-  readonly ttlMs: number;
-  /** In which the homeserver is asked with a token. */
-  readonly lines: Pick<TokenLines, "ask">;
-}
-
-/** What clients are told of the versions: see {@link makeClientVersions}. */
-export type ClientVersions = (
-  domain: VersionsDomain,
-  credentials: Credentials | undefined,
-  context: { readonly clientAddress: string | undefined },
-) => Promise<SupportedVersions>;
-
+/** How long an answer of a homeserver is remembered. */
+const TTL_MS = 60_000;
 const MAX_REMEMBERED = 1_000;
 
 /** Since this version clients may use authenticated media. */
@@ -49,26 +25,34 @@ const OURS = { "org.matrix.msc3916.stable": true, "fi.mau.msc2246": true, "org.m
  * The versions that a homeserver supports, with media as this service has it: so clients use authenticated media although the
  * homeserver itself may be too old for it. Remembered for a short time per homeserver and token, outages never.
  */
-export function makeClientVersions({ clock, ttlMs, lines }: ClientVersionsParts): ClientVersions {
-  const remembered = new TtlCache<SupportedVersions>({ clock, ttlMs, max: MAX_REMEMBERED });
-  const asking = new SingleFlight<SupportedVersions>();
+export class ClientVersions {
+  readonly #access: Pick<Access, "nameClient" | "askAsClient">;
+  readonly #clock: SteadyClock;
+  readonly #remembered: TtlCache<SupportedVersions>;
+  readonly #asking = new SingleFlight<SupportedVersions>();
 
-  return async function clientVersions(domain, credentials, { clientAddress }) {
-    const { serverName } = domain;
-    const key = credentials ? (await tokenNames(serverName, credentials)).key : serverName;
-    const known = remembered.get(key);
+  constructor({ access, clock }: { access: Pick<Access, "nameClient" | "askAsClient">; clock: SteadyClock }) {
+    this.#access = access;
+    this.#clock = clock;
+    this.#remembered = new TtlCache({ clock, max: MAX_REMEMBERED, ttlMs: TTL_MS });
+  }
+
+  /** What a client is told. Errors: what the homeserver refuses; `unavailable` for an outage. */
+  async of(domain: Pick<Domain, "serverName" | "homeserver">, request: IncomingRequest): Promise<SupportedVersions> {
+    const key = await this.#access.nameClient(request, domain);
+    const known = this.#remembered.get(key);
     if (known) return known;
-    return await asking.run(key, async () => {
-      const fromMs = clock();
-      const question = () => domain.versions(credentials, clientAddress);
-      const told = credentials
-        ? await lines.ask({ serverName, tokenHash: hashToken(credentials.token), clientAddress }, question)
-        : await question();
+    return await this.#asking.run(key, async () => {
+      const fromMs = this.#clock();
+      const { clientAddress } = request;
+      const told = await this.#access.askAsClient(request, domain, (credentials) =>
+        domain.homeserver.versions(credentials, { clientAddress }),
+      );
       const versions = withOurs(told);
-      remembered.set(key, versions, { fromMs });
+      this.#remembered.set(key, versions, { fromMs });
       return versions;
     });
-  };
+  }
 }
 
 function withOurs(told: SupportedVersions): SupportedVersions {

@@ -1,31 +1,26 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import type { Limits } from "../access/limits/limits.ts";
-import type { Counted } from "../access/limits/subject.ts";
-import type { Tenant } from "../domains/tenant.ts";
+import type { Access } from "../access/access.ts";
+import type { Counted } from "../access/limits/counted.ts";
+import type { Domain } from "../domains/domain.ts";
+import type { Domains } from "../domains/domains.ts";
 import type { HotBodies } from "../media/download/hot_bodies.ts";
 import type { OpenShared } from "../media/download/shared_read.ts";
 import type { SteadyClock } from "../platform/clock.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { PublishKey } from "../publish/publish_key.ts";
-import { type Authenticate, requireCredentials } from "./authenticate.ts";
-import type { AuthenticateServer } from "./authenticate_server.ts";
 import { answerError } from "./errors.ts";
-import { countedAs, countingFailures, whatIsAsked } from "./limit.ts";
 import { replyArriving, replyFile, replyMultipart } from "./reply/media.ts";
 import { writeAnswer, writeBytes } from "./reply/write.ts";
 import type { RequestContext } from "./request/request_context.ts";
-import type { Access, Limited, MediaReply, PathOf, Reply, Requesters, Route } from "./route.ts";
+import type { Limited, MediaReply, PathOf, Reply, Requesters, Route, RouteAccess } from "./route.ts";
+import { whatIsAsked } from "./what_is_asked.ts";
 
 /** Does for each request what all routes have in common, in the order that `route.ts` tells. */
 
 /** What the dispatcher asks of the rest of the house. */
 export interface DispatcherParts {
-  readonly authenticate: Authenticate;
-  readonly authenticateServer: AuthenticateServer;
-  readonly limits: Pick<Limits, "checkRequest" | "checkFailures" | "countFailure" | "chargeDownload">;
-  /** The homeserver that a host names. Throws 404 where it names none. */
-  readonly domainOf: (host: string | undefined) => Tenant;
+  readonly access: Access;
+  readonly domains: Domains;
   readonly openShared: OpenShared;
   readonly hotBodies: HotBodies;
   /** Absent where there is no edge. */
@@ -49,7 +44,7 @@ export class Dispatcher {
     return async (request, reply) => {
       this.#measure(route, request, reply);
       try {
-        const call = new OpenCall(request.context, this.#parts.domainOf);
+        const call = new OpenCall(request.context, this.#parts.domains, this.#parts.access);
         Object.assign(call, await this.#admit(route, call));
         await read(route, call, request);
         await this.#send(call, reply, await route.handle(call));
@@ -79,14 +74,14 @@ export class Dispatcher {
   }
 
   /** Finds out who asks and whether they may, and counts the request. Resolves with what the handler is told of them. */
-  async #admit({ access, limit }: Route, call: OpenCall): Promise<Requesters[Access]> {
+  async #admit({ access, limit }: Route, call: OpenCall): Promise<Requesters[RouteAccess]> {
     switch (access) {
       case "none":
       case "edge":
         await this.#count(limit, call);
         return NOBODY;
       case "optional":
-        return await this.#admitAnybody(limit, call);
+        return await this.#counted(limit, call, await this.#parts.access.findUser(call.request, call.domain));
       case "token":
         return await this.#admitBearer(limit, call);
       case "server":
@@ -95,57 +90,55 @@ export class Dispatcher {
       case "user_or_guest":
         return await this.#admitUser(access, limit, call);
       case "repository_admin":
-        return requireAdmin(await this.#admitUser("user", limit, call));
       case "domain_admin":
-        return await requireDomainAdmin(await this.#admitUser("user", limit, call), call.domain);
+        return await this.#admitAdmin(access, limit, call);
       default:
         return access satisfies never;
     }
   }
 
   async #admitUser(audience: "user" | "user_or_guest", limit: Limited, call: OpenCall): Promise<Requesters["user"]> {
-    const { authenticate, limits } = this.#parts;
-    const { request } = call;
-    const authenticating = authenticate.user(request, call.domain, audience);
-    const { subject, credentials } = await countingFailures(limits, request.clientAddress, authenticating);
-    call.counted = countedAs(request, subject);
-    await this.#count(limit, call);
-    return { requester: subject, credentials };
+    return await this.#counted(limit, call, await this.#parts.access.requireUser(call.request, call.domain, audience));
   }
 
-  async #admitAnybody(limit: Limited, call: OpenCall): Promise<Requesters["optional"]> {
-    const requester = await this.#parts.authenticate.optional(call.request, call.domain);
-    call.counted = countedAs(call.request, requester);
-    await this.#count(limit, call);
-    return { requester };
+  async #admitAdmin(
+    of: "repository_admin" | "domain_admin",
+    limit: Limited,
+    call: OpenCall,
+  ): Promise<Requesters["user"]> {
+    const { access } = this.#parts;
+    const user = await this.#admitUser("user", limit, call);
+    if (of === "repository_admin") access.requireRepositoryAdmin(user);
+    else await access.requireDomainAdmin(user, call.domain);
+    return user;
   }
 
   /** A refused token is not an error here. It has been counted as a failure. */
   async #admitBearer(limit: Limited, call: OpenCall): Promise<Requesters["token"]> {
-    try {
-      const { requester, credentials } = await this.#admitUser("user_or_guest", limit, call);
-      return { judged: requester, credentials };
-    } catch (error) {
-      if (!(error instanceof MatrixError) || (error.status !== 401 && error.status !== 403)) throw error;
-      return { judged: error, credentials: requireCredentials(call.request) };
-    }
+    const bearer = await this.#parts.access.requireBearer(call.request, call.domain);
+    return "kind" in bearer.judged ? await this.#counted(limit, call, bearer) : bearer;
   }
 
   async #admitServer(limit: Limited, call: OpenCall): Promise<Requesters["server"]> {
-    const { authenticateServer, limits, publishKey } = this.#parts;
+    const { access, domains, publishKey } = this.#parts;
     const { request } = call;
-    await limits.checkFailures(request.clientAddress);
-    const server = await countingFailures(limits, request.clientAddress, authenticateServer(request));
-    call.domain = server.tenant;
-    call.counted = { kind: "server", serverName: server.serverName };
-    await this.#count(limit, call);
+    const admitted = await access.requireServer(request, domains);
+    const { server } = admitted;
+    call.domain = server.domain;
+    await this.#counted(limit, call, admitted);
     // Whatever comes of this request: the edge is to judge the next one of this server by itself.
-    if (request.fromEdge) void publishKey?.(server.keys, server.tenant.domain);
+    if (request.fromEdge) void publishKey?.(server.keys, server.domain);
     return { server };
   }
 
+  async #counted<T extends { readonly counted: Counted }>(limit: Limited, call: OpenCall, admitted: T): Promise<T> {
+    call.counted = admitted.counted;
+    await this.#count(limit, call);
+    return admitted;
+  }
+
   async #count(limit: Limited, { request, counted }: OpenCall): Promise<void> {
-    if (limit !== "none") await this.#parts.limits.checkRequest(counted, whatIsAsked(request, limit));
+    if (limit !== "none") await this.#parts.access.limits.checkRequest(counted, whatIsAsked(request, limit));
   }
 
   async #send(call: OpenCall, reply: FastifyReply, answer: Reply): Promise<void> {
@@ -155,14 +148,15 @@ export class Dispatcher {
   }
 
   async #sendMedia(call: OpenCall, reply: FastifyReply, { file, multipart }: MediaReply): Promise<void> {
-    const { limits, openShared, hotBodies } = this.#parts;
+    const { openShared, hotBodies } = this.#parts;
+    const { limits } = this.#parts.access;
     const { counted } = call;
     // No answer waits for the edge's bucket.
     if (call.request.fromEdge) void (file ?? multipart).publish?.();
     if (multipart) await replyMultipart(reply, multipart.servable, { limits, counted, openShared });
     else if ("bytes" in file) await replyArriving(reply, file, { limits, counted });
     else {
-      const { openRangeMaxBytes } = call.domain.domain.policy;
+      const { openRangeMaxBytes } = call.domain.policy;
       await replyFile(reply, file.servable, { limits, counted, openRangeMaxBytes, hotBodies });
     }
   }
@@ -175,34 +169,24 @@ class OpenCall {
   params: unknown;
   query: unknown;
   body: unknown;
-  readonly #domainOf: DispatcherParts["domainOf"];
-  #domain: Tenant | undefined;
+  readonly #domains: Domains;
+  #domain: Domain | undefined;
 
-  constructor(request: RequestContext, domainOf: DispatcherParts["domainOf"]) {
+  constructor(request: RequestContext, domains: Domains, access: Access) {
     this.request = request;
-    this.counted = { kind: "address", address: request.clientAddress };
-    this.#domainOf = domainOf;
+    this.counted = access.nobody(request);
+    this.#domains = domains;
   }
 
   /** Found on first use: some routes are served for any host. */
-  get domain(): Tenant {
-    this.#domain ??= this.#domainOf(this.request.host);
+  get domain(): Domain {
+    this.#domain ??= this.#domains.atHost(this.request.host);
     return this.#domain;
   }
 
-  set domain(addressed: Tenant) {
+  set domain(addressed: Domain) {
     this.#domain = addressed;
   }
-}
-
-function requireAdmin(user: Requesters["user"]): Requesters["user"] {
-  if (user.requester.isRepositoryAdmin) return user;
-  throw new MatrixError("M_FORBIDDEN", "Only for administrators of the repository");
-}
-
-async function requireDomainAdmin(user: Requesters["user"], domain: Tenant): Promise<Requesters["user"]> {
-  if (user.requester.isRepositoryAdmin || (await domain.isServerAdmin(user.credentials))) return user;
-  throw new MatrixError("M_FORBIDDEN", "Only for administrators of the homeserver");
 }
 
 /** Reads what the route wants to know, in this order: the first that is wrong is what the client is told. */

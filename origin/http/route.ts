@@ -2,11 +2,11 @@ import type { ENDPOINT_METHODS } from "../../shared/http/request_line.ts";
 import type { Answer } from "../../shared/http/respond.ts";
 import type { Credentials } from "../../shared/matrix/access_token.ts";
 import type { MatrixError } from "../../shared/matrix/matrix_error.ts";
-import type { Counted } from "../access/limits/subject.ts";
-import type { Subject } from "../access/subject.ts";
-import type { Tenant } from "../domains/tenant.ts";
+import type { Counted } from "../access/limits/counted.ts";
+import type { AuthenticatedServer } from "../access/servers.ts";
+import type { Subject, User } from "../access/subject.ts";
+import type { Domain } from "../domains/domain.ts";
 import type { Arriving, Served } from "../media/download/servable.ts";
-import type { AuthenticatedServer } from "./authenticate_server.ts";
 import type { BodyReader } from "./request/request_body.ts";
 import type { RequestContext } from "./request/request_context.ts";
 
@@ -15,7 +15,7 @@ import type { RequestContext } from "./request/request_context.ts";
  * authenticates, counts the request against its limits, reads path, query and body, calls `handle`, and sends what that
  * returns. So a handler sees valid calls only, and neither the framework nor the connection.
  */
-export interface Route<A extends Access = Access, P = unknown, Q = unknown, B = unknown> {
+export interface Route<A extends RouteAccess = RouteAccess, P = unknown, Q = unknown, B = unknown> {
   readonly method: Method | readonly Method[];
   /** One path, or every name that the endpoint ever had. `:name` is one segment, a `*` at the end is all that follows. */
   readonly path: string | readonly string[];
@@ -44,7 +44,7 @@ export type Method = (typeof ENDPOINT_METHODS)[number];
  * Without one: `server`, another homeserver by its signature; `edge`, our own edge by its hop, 404 for all others; `none`,
  * everybody, for any host.
  */
-export type Access =
+export type RouteAccess =
   | "none"
   | "optional"
   | "user"
@@ -70,9 +70,9 @@ export interface PathOf {
 }
 
 /** One request in order, as its handler sees it. */
-export type Call<A extends Access, P = unknown, Q = unknown, B = unknown> = {
+export type Call<A extends RouteAccess, P = unknown, Q = unknown, B = unknown> = {
   /** The homeserver that the host names; for a `server`, the one that it addressed. Throws 404 where the host names none. */
-  readonly domain: Tenant;
+  readonly domain: Domain;
   /** Against whom the request and its bytes are counted. */
   readonly counted: Counted;
   readonly params: P;
@@ -81,8 +81,6 @@ export type Call<A extends Access, P = unknown, Q = unknown, B = unknown> = {
   /** Who asks from where, the headers, the signal that ends with the client, the log. */
   readonly request: RequestContext;
 } & Requesters[A];
-
-export type User = Extract<Subject, { readonly kind: "user" }>;
 
 /** A user, with the credentials it came with (to ask the homeserver on its behalf). */
 interface ByToken {
@@ -99,7 +97,7 @@ export interface Requesters {
   token: { readonly credentials: Credentials; readonly judged: User | MatrixError };
   repository_admin: ByToken;
   domain_admin: ByToken;
-  server: { readonly server: AuthenticatedServer };
+  server: { readonly server: AuthenticatedServer<Domain> };
   edge: object;
 }
 
@@ -119,6 +117,6 @@ export type MediaReply =
   | { readonly multipart: Served; readonly file?: never };
 
 /** Declares a route: of its parameters, query and body it infers what the handler gets. */
-export function route<A extends Access, P, Q, B>(declared: Route<A, P, Q, B>): Route<A, P, Q, B> {
+export function route<A extends RouteAccess, P, Q, B>(declared: Route<A, P, Q, B>): Route<A, P, Q, B> {
   return declared;
 }

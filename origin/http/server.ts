@@ -11,7 +11,7 @@ import { errorAnswer, preflightAnswer } from "../../shared/http/respond.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import { HOP_PREFIX } from "../../shared/tiers/hop.ts";
 import type { Config } from "../config/schema.ts";
-import type { Tenant } from "../domains/tenant.ts";
+import type { Domains } from "../domains/domains.ts";
 import { QUESTION_HEADER } from "../matrix/own_questions.ts";
 import { HotBodies } from "../media/download/hot_bodies.ts";
 import { makeSharedRead } from "../media/download/shared_read.ts";
@@ -19,8 +19,6 @@ import type { SteadyClock } from "../platform/clock.ts";
 import type { MakeId } from "../platform/ids.ts";
 import { sleep } from "../platform/time.ts";
 import type { PublishKey } from "../publish/publish_key.ts";
-import type { Authenticate } from "./authenticate.ts";
-import { makeAuthenticateServer } from "./authenticate_server.ts";
 import { Dispatcher, type DispatcherParts } from "./dispatcher.ts";
 import { answerError, matrixErrorOf, unrecognized } from "./errors.ts";
 import { LingeringClose } from "./lingering_close.ts";
@@ -28,6 +26,7 @@ import { Outcome } from "./reply/outcome.ts";
 import { writeAnswer } from "./reply/write.ts";
 import { askedTarget, type ContextParts, readContext, routablePath } from "./request/read_context.ts";
 import type { RequestContext } from "./request/request_context.ts";
+import { type ProxySettings, TrustedProxies } from "./request/trusted_proxies.ts";
 import type { Route } from "./route.ts";
 import type { Rooms } from "./routes/rooms.ts";
 import { listRoutes } from "./routes/routes.ts";
@@ -46,15 +45,10 @@ import { answerUnreadable, Underway } from "./unreadable.ts";
  */
 
 /** What the server needs of the rest of the house. */
-export interface ServerParts extends ContextParts, Rooms {
-  readonly access: Rooms["access"] & { readonly authenticate: Authenticate };
-  readonly limits: DispatcherParts["limits"];
-  readonly domains: {
-    /** The homeserver that a host names. Throws 404 where it names none. */
-    ofHost(host: string | undefined): Tenant;
-    /** Those of this moment, by server name. */
-    all(): ReadonlyMap<string, Tenant>;
-  };
+export interface ServerParts extends Omit<ContextParts, "trusted">, Rooms {
+  readonly domains: Domains;
+  /** Which proxies are believed at first. */
+  readonly proxies: ProxySettings;
   /** Absent where there is no edge. */
   readonly publishKey: PublishKey | undefined;
   readonly metrics: DispatcherParts["metrics"];
@@ -93,12 +87,16 @@ const SPOOL = { totalBytes: 1_024 * MIB, timeoutMs: 10 * 60_000 };
 export class Server {
   readonly #parts: ServerParts;
   readonly #fastify: FastifyInstance;
+  readonly #trusted: TrustedProxies;
+  readonly #reading: ContextParts;
   readonly #underway = new Underway();
   readonly #current = new AsyncLocalStorage<FastifyRequest>();
   #isClosing = false;
 
   constructor(parts: ServerParts, routes: readonly Route[] = listRoutes(parts)) {
     this.#parts = parts;
+    this.#trusted = new TrustedProxies(parts.proxies);
+    this.#reading = { ...parts, trusted: this.#trusted };
     this.#fastify = this.#makeFastify();
     const dispatcher = makeDispatcher(parts);
     for (const route of routes) this.#register(route, dispatcher);
@@ -116,6 +114,11 @@ export class Server {
   /** Starts answering; resolves with the address. */
   listen(at: { readonly host: string; readonly port: number }): Promise<string> {
     return this.#fastify.listen(at);
+  }
+
+  /** Believes other proxies from now on. */
+  follow(proxies: ProxySettings): void {
+    this.#trusted.follow(proxies);
   }
 
   /** The request that the running code works for, for the log; empty outside of requests. */
@@ -188,7 +191,7 @@ export class Server {
         request.context = context;
         this.#look(request, reply, done);
       };
-      const context = readContext(this.#parts, arrived);
+      const context = readContext(this.#reading, arrived);
       if (context instanceof Promise) context.then(look, done);
       else look(context);
     });
@@ -237,12 +240,10 @@ export class Server {
   }
 }
 
-function makeDispatcher({ access, domains, serverKeys, steady, makeTemporaryId, ...parts }: ServerParts): Dispatcher {
+function makeDispatcher(parts: ServerParts): Dispatcher {
+  const { access, domains, publishKey, metrics, steady, makeTemporaryId } = parts;
   return new Dispatcher({
-    ...{ limits: parts.limits, publishKey: parts.publishKey, metrics: parts.metrics, steady },
-    authenticate: access.authenticate,
-    authenticateServer: makeAuthenticateServer({ serverKeys, tenants: domains.all, tenantOf: domains.ofHost }),
-    domainOf: domains.ofHost,
+    ...{ access, domains, publishKey, metrics, steady },
     hotBodies: makeHotBodies(parts.downloadCache, steady),
     openShared: makeSharedRead({ ...SHARED_READ, clock: steady, spool: { ...SPOOL, makeId: makeTemporaryId } }),
   });

@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { essence } from "../../shared/http/content_headers.ts";
 import type { Mxc } from "../../shared/matrix/mxc.ts";
-import type { Counted } from "../access/limits/subject.ts";
+import type { Counted } from "../access/limits/counted.ts";
 import type { Domain } from "../domains/domain.ts";
 import type { Claim, Ticket } from "../platform/fair_queue.ts";
 import type { ImageFormat } from "../platform/image_types.ts";

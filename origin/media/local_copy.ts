@@ -1,6 +1,6 @@
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import type { Mxc } from "../../shared/matrix/mxc.ts";
-import type { Quotas } from "../access/limits/quota.ts";
+import type { Quotas } from "../access/limits/quotas.ts";
 import type { Subject } from "../access/subject.ts";
 import type { Domain } from "../domains/domain.ts";
 import type { Clock } from "../platform/clock.ts";

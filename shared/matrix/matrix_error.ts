@@ -81,6 +81,21 @@ export function refusesAccess(errcode: Errcode): boolean {
   return STATUS[errcode] === 401 || STATUS[errcode] === 403;
 }
 
+/** Whether something thrown refuses a request for want of a good token (401). */
+export function isUnauthenticated(thrown: unknown): thrown is MatrixError {
+  return thrown instanceof MatrixError && thrown.status === STATUS.M_UNKNOWN_TOKEN;
+}
+
+/** Whether something thrown refuses a request to whoever has shown who they are (403). */
+export function isForbidden(thrown: unknown): thrown is MatrixError {
+  return thrown instanceof MatrixError && thrown.status === STATUS.M_FORBIDDEN;
+}
+
+/** Whether something thrown is an answer to the request (a 4xx), not the lack of one. */
+export function isRefusal(thrown: unknown): thrown is MatrixError {
+  return thrown instanceof MatrixError && thrown.status < STATUS.M_UNKNOWN;
+}
+
 /** matrix-media-repo's own code, which its tools and their users read. */
 function mrErrcodeOf(errcode: Errcode, status: number): string {
   switch (errcode) {

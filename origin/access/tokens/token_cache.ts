@@ -50,7 +50,7 @@ export class TokenCache {
   readonly #entries: LRUCache<string, Entry>;
   readonly #revoked = new LRUCache<string, number>({ max: MAX_REVOCATIONS });
   readonly #clocks: { readonly clock: Clock; readonly steady: SteadyClock };
-  #turn = 0;
+  #moment = 0;
   #clearedAt = 0;
 
   constructor(clocks: { readonly clock: Clock; readonly steady: SteadyClock }) {
@@ -58,7 +58,7 @@ export class TokenCache {
     this.#entries = new LRUCache({ max: MAX_TOKENS });
   }
 
-  /** The identity under this key, if it was has not expired. */
+  /** The identity under this key, if it has not expired. */
   get(key: string): JudgedIdentity | undefined {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
@@ -71,7 +71,7 @@ export class TokenCache {
 
   /** Take this before asking the homeserver, and hand it to `put` with the answer. */
   begin(): number {
-    return this.#turn;
+    return this.#moment;
   }
 
   /**
@@ -100,8 +100,8 @@ export class TokenCache {
   revoke(tokenHashes: readonly string[], userIds: readonly string[]): void {
     const names = new Set([...tokenHashes, ...userIds]);
     if (names.size === 0) return;
-    this.#turn += 1;
-    for (const name of names) this.#revoked.set(name, this.#turn);
+    this.#moment += 1;
+    for (const name of names) this.#revoked.set(name, this.#moment);
     for (const [key, { identity, tokenHash }] of this.#entries.entries()) {
       if (names.has(tokenHash) || names.has(identity.userId)) this.#entries.delete(key);
     }
@@ -109,8 +109,8 @@ export class TokenCache {
 
   /** Forgets everything, and marks every token for judgements under way: a revocation may have been missed. */
   clear(): void {
-    this.#turn += 1;
-    this.#clearedAt = this.#turn;
+    this.#moment += 1;
+    this.#clearedAt = this.#moment;
     this.#entries.clear();
   }
 

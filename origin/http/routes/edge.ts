@@ -2,13 +2,12 @@ import { type Answer, jsonAnswer } from "../../../shared/http/respond.ts";
 import type { ServedDomain } from "../../../shared/tiers/domain_policy.ts";
 import { HOP_PATHS } from "../../../shared/tiers/hop.ts";
 import { VERDICT_SCOPE_HEADER } from "../../../shared/tiers/verdict.ts";
-import { requireCredentials } from "../authenticate.ts";
 import { type Route, route } from "../route.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** What our edge asks for itself. Its clients are counted when it comes for more. */
-export function edgeRoutes({ access: { giveVerdict } }: Rooms): Route[] {
-  if (!giveVerdict) return [];
+export function edgeRoutes({ access }: Rooms): Route[] {
+  if (!access.issuesVerdicts) return [];
   return [
     // What a token is worth that it does not know.
     route({
@@ -18,9 +17,7 @@ export function edgeRoutes({ access: { giveVerdict } }: Rooms): Route[] {
       access: "edge",
       limit: "none",
       async handle({ domain, request }) {
-        const { host = "", clientAddress } = request;
-        const asked = { ...domain, policy: domain.domain.policy };
-        const { verdict, scope } = await giveVerdict(asked, requireCredentials(request), { host, clientAddress });
+        const { verdict, scope } = await access.issueVerdict(request, domain);
         return unstored(verdict, { [VERDICT_SCOPE_HEADER]: scope });
       },
     }),
@@ -32,7 +29,7 @@ export function edgeRoutes({ access: { giveVerdict } }: Rooms): Route[] {
       action: "edge_domain",
       access: "edge",
       limit: "none",
-      handle({ domain: { domain } }) {
+      handle({ domain }) {
         const served: ServedDomain = { v: 1, server_name: domain.serverName, policy: domain.policy };
         return unstored(served);
       },

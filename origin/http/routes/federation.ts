@@ -32,17 +32,10 @@ export function federationRoutes({ media }: Rooms): Route[] {
       limit: "thumbnail",
       params: federationPath,
       query: (query) => ({ ...parseMediaQuery(query, true), size: parseThumbnailQuery(query) }),
-      async handle({
-        domain: { serverName, domain },
-        server,
-        counted,
-        params: { mediaId },
-        query,
-        request: { signal },
-      }) {
+      async handle({ domain, server, counted, params: { mediaId }, query, request: { signal } }) {
         const subject = { kind: "server", serverName: server.serverName } as const;
         const options = { subject, domain, who: counted, waitMs: query.waitMs, signal };
-        return { multipart: await media.thumbnail({ serverName, mediaId }, query.size, options) };
+        return { multipart: await media.thumbnail({ serverName: domain.serverName, mediaId }, query.size, options) };
       },
     }),
   ];

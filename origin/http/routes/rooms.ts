@@ -1,6 +1,4 @@
-import type { Logouts } from "../../access/tokens/logout.ts";
-import type { TokenLines } from "../../access/tokens/token_lines.ts";
-import type { GiveVerdict } from "../../access/tokens/verdict.ts";
+import type { Access } from "../../access/access.ts";
 import type { Federation } from "../../matrix/federation/federation.ts";
 import type { ServerKeys } from "../../matrix/keys/server_keys.ts";
 import type { Download } from "../../media/download/download.ts";
@@ -17,13 +15,7 @@ import type { Database } from "../../stores/db/database.ts";
 
 /** The rooms that are asked for what routes answer. */
 export interface Rooms {
-  readonly access: {
-    readonly logouts: Logouts;
-    /** In which homeservers are asked with tokens. */
-    readonly lines: TokenLines;
-    /** What the edge asks; absent where there is no edge. */
-    readonly giveVerdict: GiveVerdict | undefined;
-  };
+  readonly access: Access;
   readonly media: {
     readonly upload: Upload;
     readonly create: CreateUpload;

@@ -94,7 +94,8 @@ async function fetched<A extends Arrival>(
 export function pullRequestOf({ subject, fetchFor, waitMs, signal }: MediaAccess): PullRequest | undefined {
   if (subject.kind !== "user" || !fetchFor) return undefined;
   const { userId, isRepositoryAdmin } = subject;
-  const who = { kind: "user", userId, exempt: isRepositoryAdmin || subject.isUnlimited === true } as const;
+  const exempt = isRepositoryAdmin || subject.isUnlimited === true;
+  const who = { kind: "user", name: `user ${userId}`, exempt } as const;
   return { asking: fetchFor, who, evenIfIgnored: isRepositoryAdmin, waitMs, signal };
 }
 

@@ -1,5 +1,5 @@
+import type { Counted } from "../../access/limits/counted.ts";
 import type { Charge, Limits } from "../../access/limits/limits.ts";
-import type { Counted } from "../../access/limits/subject.ts";
 
 /** Bytes that are fetched, charged as they come. */
 export interface PullBudget {

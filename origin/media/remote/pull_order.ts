@@ -1,4 +1,4 @@
-import type { Counted } from "../../access/limits/subject.ts";
+import type { Counted } from "../../access/limits/counted.ts";
 import type { Domain } from "../../domains/domain.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import type { Counted } from "../../access/limits/counted.ts";
 import type { Limits } from "../../access/limits/limits.ts";
-import type { Counted } from "../../access/limits/subject.ts";
 import type { Domain } from "../../domains/domain.ts";
 import { openPullBudget } from "./pull_budget.ts";
 import { makePullFailures } from "./pull_failures.ts";
@@ -29,7 +29,7 @@ describe("the budget of a fetch", () => {
     };
     return { book, limits };
   }
-  const payer = { who: { kind: "user", userId: "@a:b", exempt: false }, homeserver: "b" } as const;
+  const payer = { who: { kind: "user", name: `user @a:b`, exempt: false }, homeserver: "b" } as const;
 
   test("is charged at once where the length is known, and settled by what came", async () => {
     const { book, limits } = limitsOf(100 * MIB);
@@ -92,7 +92,7 @@ describe("what failed", () => {
 });
 
 describe("places among the workers", () => {
-  const user = (name: string): Counted => ({ kind: "user", userId: `@${name}:us.example`, exempt: false });
+  const user = (name: string): Counted => ({ kind: "user", name: `user @${name}:us.example`, exempt: false });
   const settle = () => new Promise((resolve) => setImmediate(resolve));
 
   /** Fetches that go on until they are let go. */
@@ -176,7 +176,7 @@ describe("the failure of a fetch", () => {
     const domain = { serverName: "us.example" } as Domain;
     const order: PullOrder = {
       asking: domain,
-      who: { kind: "user", userId: "@a:us.example", exempt: false },
+      who: { kind: "user", name: `user @a:us.example`, exempt: false },
       waitMs: 0,
       evenIfIgnored: false,
     };

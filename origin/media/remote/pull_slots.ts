@@ -1,6 +1,6 @@
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { parseServerName } from "../../../shared/matrix/server_name.ts";
-import { type Counted, nameOf } from "../../access/limits/subject.ts";
+import type { Counted } from "../../access/limits/counted.ts";
 import { type Claim, FairQueue, type Ticket } from "../../platform/fair_queue.ts";
 
 /** Gives a place among the workers: see {@link makePullSlots}. */
@@ -41,7 +41,7 @@ export function makePullSlots({ workers, waiting, waitMs }: PullSlotOptions): Pu
 
   return (serverName, who) => {
     const claimOf = (subject: Counted): Claim => [
-      { name: nameOf(subject), weight: USER_WEIGHT },
+      { name: subject.name, weight: USER_WEIGHT },
       { name: `host ${hostOf(serverName)}`, weight: HOST_WEIGHT },
     ];
     const ticket = queue.ticket(claimOf(who));

@@ -1,5 +1,5 @@
 import { parseServerName } from "../../../shared/matrix/server_name.ts";
-import { type Counted, nameOf } from "../../access/limits/subject.ts";
+import type { Counted } from "../../access/limits/counted.ts";
 import type { Claim, Share } from "../../platform/fair_queue.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
 
@@ -10,7 +10,7 @@ const SERVER = 3;
 
 /** On whose account a decoder looks into a media: of who asks, and of who uploaded it. */
 export function decoderClaim(who: Counted, media: Pick<Media, "serverName" | "userId">): Claim {
-  return [{ name: `asker ${nameOf(who)}`, weight: ONE, isMany: who.kind === "server" }, uploaderOf(media)];
+  return [{ name: `asker ${who.name}`, weight: ONE, isMany: who.kind === "server" }, uploaderOf(media)];
 }
 
 function uploaderOf({ serverName, userId }: Pick<Media, "serverName" | "userId">): Share {

@@ -8,7 +8,7 @@ import {
   type ThumbnailSpec,
   thumbnailSuffix,
 } from "../../../shared/matrix/thumbnail_size.ts";
-import type { Counted } from "../../access/limits/subject.ts";
+import type { Counted } from "../../access/limits/counted.ts";
 import type { Domain } from "../../domains/domain.ts";
 import { notAllowed } from "../../imaging/imaging_errors.ts";
 import type { Clock } from "../../platform/clock.ts";

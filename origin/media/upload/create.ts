@@ -1,6 +1,6 @@
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import type { Mxc } from "../../../shared/matrix/mxc.ts";
-import { type Quotas, quotaOf } from "../../access/limits/quota.ts";
+import type { Quotas } from "../../access/limits/quotas.ts";
 import type { Domain } from "../../domains/domain.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { MakeId } from "../../platform/ids.ts";
@@ -15,7 +15,7 @@ export interface CreateUploadParts {
   readonly db: Database;
   readonly clock: Clock;
   readonly makeMediaId: MakeId;
-  readonly quotas: Pick<Quotas, "admitUpload">;
+  readonly quotas: Pick<Quotas, "admitUpload" | "of">;
 }
 
 /** An id that waits for its bytes until `expiresAt` (milliseconds since the epoch). */
@@ -39,7 +39,7 @@ export function makeCreateUpload(parts: CreateUploadParts): CreateUpload {
 
   return async function createUpload(domain, userId) {
     await parts.quotas.admitUpload(domain, userId, 0);
-    const { maxPending } = quotaOf(domain.uploads, userId);
+    const { maxPending } = parts.quotas.of(domain, userId);
     return await db.transaction(async (tx) => {
       const now = clock();
       if (maxPending > 0) await requireRoom(tx, userId, maxPending, now);

@@ -1,6 +1,6 @@
 import { normaliseContentType, normaliseFileName } from "../../../shared/http/content_headers.ts";
 import type { Mxc } from "../../../shared/matrix/mxc.ts";
-import type { Quotas } from "../../access/limits/quota.ts";
+import type { Quotas } from "../../access/limits/quotas.ts";
 import type { Domain } from "../../domains/domain.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import { timeout } from "../../platform/time.ts";

@@ -3,9 +3,9 @@ import { execFile } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { type Limits, makeLimits } from "../../../origin/access/limits/limits.ts";
+import { type Counted, countAddress, countServer } from "../../../origin/access/limits/counted.ts";
+import { Limits } from "../../../origin/access/limits/limits.ts";
 import type { RateLimits } from "../../../origin/access/limits/rate_limits.ts";
-import type { Counted } from "../../../origin/access/limits/subject.ts";
 import { steadyClock, systemClock } from "../../../origin/platform/clock.ts";
 import { silentLog } from "../../../origin/platform/log.ts";
 import { makeMetrics } from "../../../origin/platform/metrics.ts";
@@ -36,7 +36,7 @@ describe("limits, by a clock of their own", () => {
       ...stage,
       stage,
       metrics,
-      limits: makeLimits({ settings: () => stage.settings, buckets, clock, steady: clock, log, metrics }),
+      limits: new Limits({ settings: () => stage.settings, buckets, clock, steady: clock, log, metrics }),
     };
   };
 
@@ -95,10 +95,10 @@ describe("limits, by a clock of their own", () => {
     const subjects: Counted[] = [
       user("@a:x"),
       user("@b:x"),
-      { kind: "server", serverName: "a" },
-      { kind: "address", address: "192.0.2.1" },
-      { kind: "address", address: "2001:db8::1" },
-      { kind: "address", address: "2001:db8:0:1::1" },
+      countServer("a"),
+      countAddress("192.0.2.1"),
+      countAddress("2001:db8::1"),
+      countAddress("2001:db8:0:1::1"),
     ];
     for (const who of subjects) {
       for (const path of ["/one", "/two"]) {
@@ -106,19 +106,19 @@ describe("limits, by a clock of their own", () => {
         await refusal(limits.checkRequest(who, path));
       }
     }
-    await refusal(limits.checkRequest({ kind: "address", address: "2001:db8::ffff" }, "/one"));
-    await refusal(limits.checkRequest({ kind: "server", serverName: "A" }, "/one"));
+    await refusal(limits.checkRequest(countAddress("2001:db8::ffff"), "/one"));
+    await refusal(limits.checkRequest(countServer("A"), "/one"));
   });
 
   test("whatever the path, there is an end to it: for a user, a server and an address", async () => {
     const { limits } = start({ overall: { requestsPerSecond: 1, burst: 30 } });
     let path = 0;
-    for (const who of [user(), { kind: "server", serverName: "a" } as const]) {
+    for (const who of [user(), countServer("a")]) {
       assert.equal(await passes(50, () => limits.checkRequest(who, `/${path++}`)), 30);
       const { extra } = await refusal(limits.checkRequest(who, `/${path++}`));
       assert.equal(extra.limit, "rateLimit.overall.requestsPerSecond");
     }
-    const anonymous = (address: string) => limits.checkRequest({ kind: "address", address }, `/${path++}`);
+    const anonymous = (address: string) => limits.checkRequest(countAddress(address), `/${path++}`);
     assert.equal(await passes(50, () => anonymous("192.0.2.1")), 30);
     assert.equal(await passes(50, () => anonymous("2001:db8::1")), 30);
     await refusal(anonymous("2001:db8::2"));
@@ -137,7 +137,7 @@ describe("limits, by a clock of their own", () => {
     assert.equal(await passes(20, () => limits.countFailure("192.0.2.1")), 5);
     const { extra, retryAfterMs } = await refusal(limits.checkFailures("192.0.2.1"));
     assert.deepEqual([extra.limit, extra.limit_subject], ["rateLimit.overall.requestsPerSecond", "address 192.0.2.1"]);
-    await refusal(limits.checkRequest({ kind: "address", address: "192.0.2.1" }, "/path"));
+    await refusal(limits.checkRequest(countAddress("192.0.2.1"), "/path"));
     await limits.checkRequest(user(), "/path");
     stage.now += retryAfterMs ?? 0;
     await limits.checkFailures("192.0.2.1");
@@ -146,7 +146,7 @@ describe("limits, by a clock of their own", () => {
 
   test("the exempt are not limited at all", async () => {
     const { limits } = start({ requestsPerSecond: 1, burst: 1 });
-    const admin: Counted = { kind: "user", userId: "@admin:example.org", exempt: true };
+    const admin: Counted = { kind: "user", name: `user @admin:example.org`, exempt: true };
     assert.equal(await passes(5000, () => limits.checkRequest(admin, "/path")), 5000);
     for (let times = 0; times < 10; times += 1) await limits.chargeDownload(admin, 500_000_000);
   });
@@ -217,7 +217,7 @@ describe("limits, by a clock of their own", () => {
       },
     });
     const fetch = (index: number) =>
-      limits.chargeFetch({ kind: "address", address: `2001:db8:0:${index.toString(16)}::1` }, "example.org", 500);
+      limits.chargeFetch(countAddress(`2001:db8:0:${index.toString(16)}::1`), "example.org", 500);
     let index = 0;
     assert.equal(
       await passes(1000, () => fetch(index++)),
@@ -312,7 +312,7 @@ describe("limits whose Redis is killed", { skip: redisServerSkip() }, () => {
 });
 
 function user(userId = "@user:example.org"): Counted {
-  return { kind: "user", userId, exempt: false };
+  return { kind: "user", name: `user ${userId}`, exempt: false };
 }
 
 function bytesOf(downloads: RateLimits["buckets"]["downloads"]): Partial<RateLimits> {
@@ -321,7 +321,7 @@ function bytesOf(downloads: RateLimits["buckets"]["downloads"]): Partial<RateLim
 
 function limitsOn({ buckets }: Cache, settings: RateLimits): Limits {
   const metrics = makeMetrics({ ofProcess: false });
-  return makeLimits({
+  return new Limits({
     settings: () => settings,
     buckets,
     clock: systemClock,

@@ -1,5 +1,5 @@
 /** Run by `limits_test.ts` as a process of its own: prints how many of so many requests of a user pass. */
-import { makeLimits } from "../../../origin/access/limits/limits.ts";
+import { Limits } from "../../../origin/access/limits/limits.ts";
 import { steadyClock, systemClock } from "../../../origin/platform/clock.ts";
 import { silentLog } from "../../../origin/platform/log.ts";
 import { makeMetrics } from "../../../origin/platform/metrics.ts";
@@ -18,7 +18,7 @@ const settings = {
 const redis = { shards: [{ name: "one", addr }], databaseNumber: 0 };
 const cache = await openCache({ redis, patience: LONG_PATIENCE, clock: steadyClock, log: silentLog });
 const metrics = makeMetrics({ ofProcess: false });
-const limits = makeLimits({
+const limits = new Limits({
   settings: () => settings,
   buckets: cache.buckets,
   clock: systemClock,
@@ -28,7 +28,7 @@ const limits = makeLimits({
 });
 let passed = 0;
 for (let turn = 0; turn < Number(times); turn += 1) {
-  await limits.checkRequest({ kind: "user", userId, exempt: false }, "/path").then(
+  await limits.checkRequest({ kind: "user", name: `user ${userId}`, exempt: false }, "/path").then(
     () => {
       passed += 1;
     },

@@ -2,12 +2,15 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { request } from "node:http";
 import { before, describe, test } from "node:test";
-import { quotaOf } from "../../../origin/access/limits/quota.ts";
+import { type QuotaRules, Quotas } from "../../../origin/access/limits/quotas.ts";
 import { startOrigin, type TestOrigin } from "../../support/app.ts";
 import { databaseKinds, newDatabase } from "../../support/database.ts";
 import { startHomeserver } from "../../support/homeserver.ts";
 import { ask, type Heard, jsonOf, upload } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";
+
+const noQuery = { query: () => Promise.reject(new Error("no query")) };
+const quotaOf = (uploads: QuotaRules, userId: string) => new Quotas(noQuery as never).of({ uploads }, userId);
 
 describe("the quota of a user", () => {
   const rule = (glob: string, more: object = {}) => ({ glob, maxBytes: 0, maxFiles: 0, maxPending: 0, ...more });

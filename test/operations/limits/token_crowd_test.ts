@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
-import { TokenLines } from "../../../origin/access/tokens/token_lines.ts";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { TokenQuestions } from "../../../origin/access/tokens/token_questions.ts";
+import { isFailure } from "../../../shared/matrix/failure.ts";
 import { HOP_PATHS, hopHeaders } from "../../../shared/tiers/hop.ts";
 import { HOP_SECRET, startStack, type TestStack } from "../../support/app.ts";
 import { ask, type Heard, jsonOf } from "../../support/http.ts";
@@ -104,16 +104,16 @@ describe("many failures from one address", () => {
   });
 });
 
-test("whoever's turn does not come is answered 503 with a time to retry: first of those who want most", async () => {
+test("what waits too long is refused as busy with a time to retry: first of those who want most", async () => {
   const bounds = { atOnce: 2, waiting: 4, waitMs: 60_000 };
-  const lines = new TokenLines({ clock: Date.now, checkFailures: async () => undefined, bounds });
+  const questions = new TokenQuestions({ clock: Date.now, checkFailures: async () => undefined, bounds });
   const gate = Promise.withResolvers<void>();
   const judge = (tokenHash: string, clientAddress: string) =>
-    lines
+    questions
       .judge({ serverName: "example.org", tokenHash, clientAddress }, () => gate.promise)
       .then(
         () => "judged",
-        (error: unknown) => (error instanceof MatrixError ? [error.status, (error.retryAfterMs ?? 0) > 0] : error),
+        (error: unknown) => (isFailure(error) ? [error.kind, (error.retryAfterMs ?? 0) > 0] : error),
       );
   const crowd = Array.from({ length: 20 }, (_, index) => judge(`bad ${index}`, "192.0.2.1"));
   const newcomer = judge("good", "192.0.2.2");
@@ -122,7 +122,7 @@ test("whoever's turn does not come is answered 503 with a time to retry: first o
   const outcomes = await Promise.all(crowd);
   assert.deepEqual(
     outcomes.filter((one) => one !== "judged"),
-    Array.from({ length: outcomes.filter((one) => one !== "judged").length }, () => [503, true]),
+    Array.from({ length: outcomes.filter((one) => one !== "judged").length }, () => ["busy", true]),
   );
   assert.ok(outcomes.includes("judged") && outcomes.some((one) => one !== "judged"));
 });

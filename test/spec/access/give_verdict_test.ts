@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { before, beforeEach, describe, test } from "node:test";
-import { makeJudgeToken, type TokenDomain } from "../../../origin/access/tokens/judge_token.ts";
-import { makeRevoke } from "../../../origin/access/tokens/revoke.ts";
+import { Revocations } from "../../../origin/access/tokens/revocations.ts";
 import { type Identity, TokenCache } from "../../../origin/access/tokens/token_cache.ts";
-import { TokenLines } from "../../../origin/access/tokens/token_lines.ts";
-import { makeVerdict, type VerdictParts } from "../../../origin/access/tokens/verdict.ts";
+import { type TokenDomain, TokenJudge } from "../../../origin/access/tokens/token_judge.ts";
+import { TokenQuestions } from "../../../origin/access/tokens/token_questions.ts";
+import { VerdictIssuer, type VerdictIssuerParts } from "../../../origin/access/tokens/verdict_issuer.ts";
+import { silentLog } from "../../../origin/platform/log.ts";
 import type { EdgeDocument } from "../../../origin/stores/bucket/documents.ts";
+import { Bus } from "../../../origin/stores/db/bus.ts";
 import type { Database } from "../../../origin/stores/db/database.ts";
 import { noteVerdict, takeBackVerdict } from "../../../origin/stores/db/tables/verdicts.ts";
 import type { Credentials } from "../../../shared/matrix/access_token.ts";
@@ -30,31 +32,31 @@ for (const kind of databaseKinds()) {
     beforeEach(() => db.exec("TRUNCATE edge_verdicts, edge_revocations, edge_outbox, logouts"));
 
     /** A judge of tokens over a bucket that is a map; `whoami` is the homeserver. */
-    function makeBench(whoami: (asked: number) => Promise<Identity>, how: Partial<VerdictParts> = {}) {
+    function makeBench(whoami: (asked: number) => Promise<Identity>, how: Partial<VerdictIssuerParts> = {}) {
       const clock = () => NOW;
       const cache = new TokenCache({ clock, steady: clock });
       const bucket = new Map<string, EdgeDocument>();
       let asked = 0;
-      const judgeToken = makeJudgeToken({
+      const judge = new TokenJudge({
         ...{ clock, steady: clock, cache, metrics: { tokenJudged: () => undefined } },
-        lines: new TokenLines({ clock, checkFailures: async () => undefined }),
-        note: (names, { serverName, terms }) =>
-          noteVerdict(db, { ...names, serverName, terms, expiresAt: NOW + 60_000 }),
-        takeBack: (note) => takeBackVerdict(db, note),
+        questions: new TokenQuestions({ clock, checkFailures: async () => undefined }),
+        notes: { note: (names) => noteVerdict(db, names), takeBack: (note) => takeBackVerdict(db, note) },
       });
-      const revoke = makeRevoke({ db, clock, cache, tell: async () => undefined, deliver: async () => undefined });
-      const give = makeVerdict({
+      const bus = new Bus({ db, log: silentLog, metrics: { newsIgnored: () => undefined } });
+      const deliver = async () => undefined;
+      const revocations = new Revocations({ db, bus, clock, log: silentLog, cache, deliver });
+      const issuer = new VerdictIssuer({
         ...{
           db,
           clock,
           steady: clock,
-          judgeToken,
+          judge,
+          cache,
           metrics: { published: () => undefined },
           sharedSecret: () => "the shared secret",
         },
-        forget: (tokenHash) => cache.revokeToken(tokenHash),
         isInForce: () => true,
-        keepsOrder: async () => true,
+        hasConditionalWrites: async () => true,
         bucket: {
           async writeDocument(key, document) {
             bucket.set(key, document);
@@ -62,26 +64,27 @@ for (const kind of databaseKinds()) {
           },
           readDocument: async (key) => bucket.get(key),
         },
-        deadlineMs: 30_000,
         ...how,
       });
       const domain: TokenDomain & { policy: typeof PLAIN_POLICY } = {
         serverName: "example.org",
         applicationServices: [],
-        terms: "the terms",
+        authPolicyHash: "the policy",
         tokenTtlMs: 3_600_000,
         policy: PLAIN_POLICY,
-        whoami() {
-          asked += 1;
-          return whoami(asked);
+        homeserver: {
+          whoami() {
+            asked += 1;
+            return whoami(asked);
+          },
         },
       };
       return {
         bucket,
-        revokeUser: () => revoke.note({ userIds: [USER.userId] }, async () => undefined),
+        revokeUser: () => revocations.note({ userIds: [USER.userId] }, async () => undefined),
         asked: () => asked,
         give: (more: Partial<TokenDomain> = {}, credentials = CREDENTIALS) =>
-          give({ ...domain, ...more }, credentials, CONTEXT),
+          issuer.issue({ ...domain, ...more }, credentials, CONTEXT),
       };
     }
 
@@ -106,9 +109,9 @@ for (const kind of databaseKinds()) {
 
     test("lives two seconds where it cannot lie in the bucket, for nobody could take it back", async () => {
       const writeDocument = async () => Promise.reject(new Error("the store is away"));
-      const ways: Partial<VerdictParts>[] = [
-        { keepsOrder: async () => false },
-        { keepsOrder: () => Promise.reject(new Error("the store is away")) },
+      const ways: Partial<VerdictIssuerParts>[] = [
+        { hasConditionalWrites: async () => false },
+        { hasConditionalWrites: () => Promise.reject(new Error("the store is away")) },
         { bucket: { writeDocument, readDocument: async () => undefined } },
         { isInForce: () => false },
       ];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { before, beforeEach, describe, test } from "node:test";
-import { hashToken } from "../../../origin/access/tokens/judge_token.ts";
+import { hashToken } from "../../../origin/access/tokens/token_judge.ts";
 import { databaseKinds } from "../../support/database.ts";
 import { jsonOf } from "../../support/http.ts";
 import { lifetimeOfSuite } from "../../support/lifetime.ts";

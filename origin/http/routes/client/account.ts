@@ -1,18 +1,13 @@
 import { jsonAnswer } from "../../../../shared/http/respond.ts";
 import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
-import { quotaOf } from "../../../access/limits/quota.ts";
-import { makeClientVersions } from "../../../domains/client_versions.ts";
+import { ClientVersions } from "../../../domains/client_versions.ts";
 import { findUsage } from "../../../stores/db/tables/usage.ts";
-import { credentialsOf } from "../../authenticate.ts";
 import { type Route, route } from "../../route.ts";
 import type { Rooms } from "../rooms.ts";
 
-/** How long the versions of a homeserver are remembered. */
-const VERSIONS_MS = 60_000;
-
 /** What a client asks about its user, its session and the service. */
 export function accountRoutes({ access, db, steady }: Rooms): Route[] {
-  const clientVersions = makeClientVersions({ clock: steady, ttlMs: VERSIONS_MS, lines: access.lines });
+  const clientVersions = new ClientVersions({ access, clock: steady });
   return [
     // The size up to which uploads are taken, and what the user may store in all (MSC4034), in bytes and files; each left out
     // where there is no limit.
@@ -22,9 +17,9 @@ export function accountRoutes({ access, db, steady }: Rooms): Route[] {
       action: "config",
       access: "user",
       limit: "requests",
-      handle({ domain: { domain }, requester }) {
+      handle({ domain, requester }) {
         const { maxBytes, reportedMaxBytes } = domain.uploads;
-        const quota = quotaOf(domain.uploads, requester.userId);
+        const quota = access.quotas.of(domain, requester.userId);
         const limits = {
           "m.upload.size": reportedMaxBytes === 0 ? maxBytes : reportedMaxBytes,
           "m.storage.size": quota.maxBytes,
@@ -48,8 +43,7 @@ export function accountRoutes({ access, db, steady }: Rooms): Route[] {
       access: "none",
       limit: "requests",
       async handle({ domain, request }) {
-        const { clientAddress } = request;
-        return jsonAnswer(await clientVersions(domain, credentialsOf(request), { clientAddress }));
+        return jsonAnswer(await clientVersions.of(domain, request));
       },
     }),
   ];
@@ -87,7 +81,7 @@ export function accountRoutes({ access, db, steady }: Rooms): Route[] {
         await access.logouts.logout({
           ...{ serverName: domain.serverName, credentials, all, clientAddress },
           whose: judged instanceof MatrixError ? { refusal: judged } : { userId: judged.userId },
-          endSessions: () => domain.logout(credentials, all, clientAddress),
+          endSessions: () => domain.homeserver.logout(credentials, { all, clientAddress }),
         });
         return jsonAnswer({});
       },

@@ -26,7 +26,7 @@ export function mediaRoutes({ media }: Rooms): Route[] {
         async handle({ domain, requester, params, query, request }) {
           const options = {
             subject: requester,
-            fetchFor: query.allowRemote ? domain.domain : undefined,
+            fetchFor: query.allowRemote ? domain : undefined,
             waitMs: query.waitMs,
             signal: request.signal,
             fileName: params.fileName,
@@ -44,7 +44,7 @@ export function mediaRoutes({ media }: Rooms): Route[] {
         limit: "thumbnail",
         params: thumbnailPath,
         query: (query) => ({ ...parseMediaQuery(query, authenticated), size: parseThumbnailQuery(query) }),
-        async handle({ domain: { domain }, requester, counted, params, query, request }) {
+        async handle({ domain, requester, counted, params, query, request }) {
           return {
             file: await media.thumbnail(params.mxc, query.size, {
               subject: requester,

@@ -1,11 +1,12 @@
 import * as z from "zod";
 import { jsonAnswer } from "../../../../shared/http/respond.ts";
 import { formatMxc } from "../../../../shared/matrix/mxc.ts";
-import type { Tenant } from "../../../domains/tenant.ts";
+import type { User } from "../../../access/subject.ts";
+import type { Domain } from "../../../domains/domain.ts";
 import type { UploadRequest } from "../../../media/upload/receive.ts";
 import { mxcPath } from "../../request/paths.ts";
 import { type ByteBody, byteBody, jsonBody } from "../../request/request_body.ts";
-import { type Route, route, type User } from "../../route.ts";
+import { type Route, route } from "../../route.ts";
 import type { Rooms } from "../rooms.ts";
 
 /** Uploads (Client-Server API, "Content repository"), at once or in two steps (MSC2246, its unstable name too). */
@@ -32,7 +33,7 @@ export function uploadRoutes({ media }: Rooms): Route[] {
       limit: "requests",
       body: jsonBody(z.looseObject({})),
       async handle({ domain, requester }) {
-        const { mxc, expiresAt } = await media.create(domain.domain, requester.userId);
+        const { mxc, expiresAt } = await media.create(domain, requester.userId);
         return jsonAnswer({ content_uri: formatMxc(mxc), unused_expires_at: expiresAt });
       },
     }),
@@ -61,7 +62,7 @@ function fileNameOf(query: URLSearchParams): string | undefined {
 }
 
 function uploadOf(call: {
-  readonly domain: Tenant;
+  readonly domain: Domain;
   readonly requester: User;
   readonly query: string | undefined;
   readonly body: ByteBody;
@@ -69,7 +70,7 @@ function uploadOf(call: {
 }): UploadRequest {
   const { bytes, declaredBytes, contentType } = call.body;
   return {
-    domain: call.domain.domain,
+    domain: call.domain,
     userId: call.requester.userId,
     body: bytes,
     declaredBytes,

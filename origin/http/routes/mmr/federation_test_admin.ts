@@ -21,7 +21,7 @@ export function federationTestRoutes({ federation, serverKeys, steady, makeMedia
       limit: "requests",
       params: serverNamePath,
       async handle({ domain, params: serverName, request: { signal } }) {
-        const diagnosis = await diagnoseServer(parts, serverName, domain.domain.federation.signAs, signal);
+        const diagnosis = await diagnoseServer(parts, serverName, domain.federation.signAs, signal);
         if (!diagnosis) throw invalid("server name");
         return jsonAnswer(bodyOf(diagnosis));
       },

@@ -35,7 +35,7 @@ export function mmrMediaRoutes({ media }: Rooms): Route[] {
       limit: "requests",
       params: mxcPath,
       query: allowRemote,
-      async handle({ domain: { domain }, requester: subject, counted: who, params: mxc, query, request: { signal } }) {
+      async handle({ domain, requester: subject, counted: who, params: mxc, query, request: { signal } }) {
         const fetchFor = query ? domain : undefined;
         return jsonAnswer(
           infoBody(mxc, await media.info(mxc, { subject, domain, who, fetchFor, waitMs: WAIT_MS, signal })),
@@ -51,7 +51,7 @@ export function mmrMediaRoutes({ media }: Rooms): Route[] {
       limit: "requests",
       params: mxcPath,
       query: allowRemote,
-      async handle({ domain: { domain }, requester: subject, params: mxc, query, request: { signal } }) {
+      async handle({ domain, requester: subject, params: mxc, query, request: { signal } }) {
         const fetchFor = query ? domain : undefined;
         const copy = await media.localCopy(mxc, { subject, domain, fetchFor, waitMs: WAIT_MS, signal });
         return jsonAnswer({ content_uri: formatMxc(copy) });

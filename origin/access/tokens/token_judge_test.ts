@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { makeJudgeToken } from "./judge_token.ts";
 import { type Identity, TokenCache } from "./token_cache.ts";
+import { TokenJudge } from "./token_judge.ts";
 
 const CONTEXT = { host: "example.org", clientAddress: undefined, fenced: false };
 const FENCED = { ...CONTEXT, fenced: true };
@@ -13,29 +13,34 @@ function makeBench() {
   const cache = new TokenCache({ clock: () => 1_000, steady: () => 1_000 });
   const questions: PromiseWithResolvers<Identity>[] = [];
   const takenBack: number[] = [];
-  const judge = makeJudgeToken({
+  const judge = new TokenJudge({
     clock: () => 1_000,
     steady: () => 1_000,
     cache,
     metrics: { tokenJudged: () => undefined },
-    lines: { judge: (_asker, question) => question() },
-    note: async ({ key }) => ({ key, generation: 7, incarnation: 6 }),
-    takeBack: async ({ generation }) => void takenBack.push(generation),
+    questions: { judge: (_asker, question) => question() },
+    notes: {
+      note: async ({ key }) => ({ key, generation: 7, incarnation: 6 }),
+      takeBack: async ({ generation }) => void takenBack.push(generation),
+    },
   });
   const domain = {
     serverName: "example.org",
     applicationServices: [],
-    terms: "as they are",
+    authPolicyHash: "as it is",
     tokenTtlMs: 60_000,
-    whoami() {
-      const question = Promise.withResolvers<Identity>();
-      questions.push(question);
-      return question.promise;
+    homeserver: {
+      whoami() {
+        const question = Promise.withResolvers<Identity>();
+        questions.push(question);
+        return question.promise;
+      },
     },
   };
   return {
     ...{ cache, questions, takenBack },
-    judge: (context = CONTEXT, terms = domain.terms) => judge({ ...domain, terms }, { token: "secret" }, context),
+    judge: (context = CONTEXT, authPolicyHash = domain.authPolicyHash) =>
+      judge.judge({ ...domain, authPolicyHash }, { token: "secret" }, context),
     /** The question of this number, as soon as it is asked. */
     async question(number: number): Promise<PromiseWithResolvers<Identity>> {
       for (;;) {
@@ -85,7 +90,7 @@ test("what was noted is taken back when nothing comes of it, and only then", asy
   assert.deepEqual(takenBack, [7]);
 });
 
-test("under other terms nothing is remembered, also of a question that was asked under the old ones", async () => {
+test("under another policy nothing is remembered, also of a question that was asked under the old ones", async () => {
   const { question, judge } = makeBench();
   const before = judge();
   await question(1);

@@ -19,47 +19,46 @@ export interface Quota {
   readonly maxPending: number;
 }
 
-/**
- * The quota of a user: that of the first rule whose glob matches. Without one there is none, but for `uploads.maxPending`,
- * which also holds where the rule says nothing of its own.
- */
-export function quotaOf(rules: QuotaRules, userId: string): Quota {
-  const { enabled, users } = rules.quotas;
-  const rule = enabled ? users.find(({ glob }) => matchesGlob(glob, userId)) : undefined;
-  if (!rule) return { maxBytes: 0, maxFiles: 0, maxPending: rules.maxPending };
-  return { maxBytes: rule.maxBytes, maxFiles: rule.maxFiles, maxPending: rule.maxPending || rules.maxPending };
+/** A domain as far as quotas are concerned. */
+interface QuotaDomain {
+  readonly uploads: QuotaRules;
 }
 
-/** Quotas at work: see {@link makeQuotas}. Errors: 403 `M_FORBIDDEN` with MMR's `M_QUOTA_EXCEEDED`. */
-export interface Quotas {
+/** Holds users to their quotas. Whoever has none costs no query. Errors: 403 `M_FORBIDDEN` with MMR's `M_QUOTA_EXCEEDED`. */
+export class Quotas {
+  readonly #db: Queryable;
+
+  constructor(db: Queryable) {
+    this.#db = db;
+  }
+
+  /**
+   * The quota of a user: that of the first rule whose glob matches. Without one there is none, but for `uploads.maxPending`,
+   * which also holds where the rule says nothing of its own.
+   */
+  of({ uploads }: QuotaDomain, userId: string): Quota {
+    const { enabled, users } = uploads.quotas;
+    const rule = enabled ? users.find(({ glob }) => matchesGlob(glob, userId)) : undefined;
+    if (!rule) return { maxBytes: 0, maxFiles: 0, maxPending: uploads.maxPending };
+    return { maxBytes: rule.maxBytes, maxFiles: rule.maxFiles, maxPending: rule.maxPending || uploads.maxPending };
+  }
+
   /** Refuses an upload of so many bytes (at least; 0 where nothing was announced) that would not fit, before its body is read. */
-  admitUpload(domain: QuotaDomain, userId: string, bytes: number): Promise<void>;
+  async admitUpload(domain: QuotaDomain, userId: string, bytes: number): Promise<void> {
+    await requireRoom(this.#db, this.of(domain, userId), userId, { bytes, files: 1 });
+  }
+
   /**
    * Refuses what does not fit, in the transaction that has just recorded the media: throwing undoes it. Recording holds the
    * row of the user's usage until the transaction ends, so uploads at the same time are judged one after the other, and
    * none gets beyond the quota.
    */
-  requireWithin(tx: Queryable, domain: QuotaDomain, userId: string): Promise<void>;
+  async requireWithin(tx: Queryable, domain: QuotaDomain, userId: string): Promise<void> {
+    await requireRoom(tx, this.of(domain, userId), userId, { bytes: 0, files: 0 });
+  }
 }
 
-/** A domain as far as quotas are concerned. */
-export interface QuotaDomain {
-  readonly uploads: QuotaRules;
-}
-
-/** Holds users to their quotas of bytes and files. Whoever has none costs no query. */
-export function makeQuotas(db: Queryable): Quotas {
-  return {
-    async admitUpload({ uploads }, userId, bytes) {
-      await judge(db, quotaOf(uploads, userId), userId, { bytes, files: 1 });
-    },
-    async requireWithin(tx, { uploads }, userId) {
-      await judge(tx, quotaOf(uploads, userId), userId, { bytes: 0, files: 0 });
-    },
-  };
-}
-
-async function judge(db: Queryable, quota: Quota, userId: string, more: Usage): Promise<void> {
+async function requireRoom(db: Queryable, quota: Quota, userId: string, more: Usage): Promise<void> {
   const { maxBytes, maxFiles } = quota;
   if (maxBytes <= 0 && maxFiles <= 0) return;
   const used = await findUsage(db, userId);

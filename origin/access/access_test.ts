@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fingerprintTerms, type Terms } from "./terms.ts";
+import { type AuthPolicy, hashAuthPolicy } from "./access.ts";
 
 const service = { asToken: "secret", senderUserId: "@bot:a", userNamespaces: [/^@bridged_/], rateLimited: true };
-const terms: Terms = {
+const terms: AuthPolicy = {
   csApi: "http://127.0.0.1:8008",
   tokenTtlMs: 3_600_000,
   applicationServices: [service],
@@ -19,8 +19,8 @@ const terms: Terms = {
 };
 
 test("equal terms have one fingerprint, and every change of them has another", () => {
-  assert.equal(fingerprintTerms(structuredClone(terms)), fingerprintTerms(terms));
-  const changed: Terms[] = [
+  assert.equal(hashAuthPolicy(structuredClone(terms)), hashAuthPolicy(terms));
+  const changed: AuthPolicy[] = [
     { ...terms, csApi: "http://127.0.0.1:8009" },
     { ...terms, tokenTtlMs: 0 },
     { ...terms, applicationServices: [] },
@@ -29,5 +29,5 @@ test("equal terms have one fingerprint, and every change of them has another", (
     { ...terms, policy: { ...terms.policy, openRangeMaxBytes: 200 } },
     { ...terms, policy: { ...terms.policy, thumbnails: { ...terms.policy.thumbnails, sizes: [] } } },
   ];
-  assert.equal(new Set([terms, ...changed].map(fingerprintTerms)).size, changed.length + 1);
+  assert.equal(new Set([terms, ...changed].map(hashAuthPolicy)).size, changed.length + 1);
 });

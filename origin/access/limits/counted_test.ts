@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { nameOf, networkOf } from "./subject.ts";
+import { countServer, networkOf } from "./counted.ts";
 
 describe("what counts as one address", () => {
   const same = (one: string, other: string) => assert.equal(networkOf(one), networkOf(other));
@@ -26,5 +26,5 @@ describe("what counts as one address", () => {
 });
 
 test("a server is the same however its name is written", () => {
-  assert.equal(nameOf({ kind: "server", serverName: "Example.ORG" }), "server example.org");
+  assert.equal(countServer("Example.ORG").name, "server example.org");
 });
