@@ -12,10 +12,10 @@ import { arrivalOf, makeAwaitPending } from "./media/download/await_pending.ts";
 import { type Download, makeDownload } from "./media/download/download.ts";
 import { makeFindArriving, makeFindVisible } from "./media/download/find_servable.ts";
 import { makeLocalFile } from "./media/download/local_file.ts";
+import { LostMedia } from "./media/download/lost_media.ts";
 import { type Info, makeInfo } from "./media/info.ts";
 import { type LocalCopy, makeLocalCopy } from "./media/local_copy.ts";
 import { makePurge, type Purge } from "./media/purge.ts";
-import { makeRestore } from "./media/remote/pull_restore.ts";
 import { rememberBroken } from "./media/thumbnail/broken_pictures.ts";
 import { makeGenerate } from "./media/thumbnail/generate.ts";
 import { type FindOrMakeThumbnail, makeThumbnails } from "./media/thumbnail/thumbnail.ts";
@@ -110,7 +110,11 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     freezeNewMedia: () => live.now.repo.freezeUnauthenticatedMedia,
   };
   const findVisible = makeFindVisible(visibility);
-  const restore = makeRestore({ pullRemote, isOurs, datastores, findMedia: (mxc) => findMedia(db, mxc) });
+  const forgetRow = async (mxc: Mxc) => {
+    mediaRows.forget(formatMxc(mxc));
+    await base.bus.send(CHANGED, formatMxc(mxc));
+  };
+  const lostMedia = new LostMedia({ db, clock, log, isOurs, rows: mediaRows, forgetRow, hasEdge: edge !== undefined });
   const bringLocal = makeLocalFile({ datastores, makeId: makeTemporaryId });
 
   // Going out.
@@ -131,25 +135,19 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     upload: makeUpload({ clock, makeMediaId, receive }),
     create: makeCreateUpload({ db, clock, makeMediaId, quotas }),
     complete: makeCompleteUpload({ db, clock, receive, announce }),
-    download: makeDownload({ findVisible, findArriving, datastores, restore, publish, accessLog }),
+    download: makeDownload({ findVisible, findArriving, datastores, lostMedia, publish, accessLog }),
     thumbnail: makeThumbnails({
-      ...{ db, clock, rows, findVisible, datastores, restore, publish, unstored, takeTurn },
+      ...{ db, clock, rows, findVisible, datastores, lostMedia, publish, unstored, takeTurn },
       generate: rememberBroken(generate, { clock: steady }),
       deadlineMs: THUMBNAIL_MS,
     }),
     info: makeInfo({
-      ...{ db, findVisible, bringLocal, takeTurn, scratchFolder },
+      ...{ db, findVisible, lostMedia, bringLocal, takeTurn, scratchFolder },
       probe: imager.probe,
       deadlineMs: THUMBNAIL_MS,
     }),
     localCopy: makeLocalCopy({ db, clock, makeMediaId, findVisible, quotas }),
-    purge: makePurge({
-      ...{ db, clock, edge: edge?.outbox },
-      async forget(mxc) {
-        mediaRows.forget(formatMxc(mxc));
-        await base.bus.send(CHANGED, formatMxc(mxc));
-      },
-    }),
+    purge: makePurge({ db, clock, forget: forgetRow, edge: edge?.outbox }),
     accessLog,
     letGo: async () => awaitPending.close(),
   };

@@ -8,6 +8,7 @@ import type { OpenShared } from "../media/download/shared_read.ts";
 import type { SteadyClock } from "../platform/clock.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { PublishKey } from "../publish/publish_key.ts";
+import { LostObject } from "../stores/objects/store_trouble.ts";
 import { answerError } from "./errors.ts";
 import { replyArriving, replyFile, replyMultipart } from "./reply/media.ts";
 import { writeAnswer, writeBytes } from "./reply/write.ts";
@@ -47,7 +48,7 @@ export class Dispatcher {
         const call = new OpenCall(request.context, this.#parts.domains, this.#parts.access);
         Object.assign(call, await this.#admit(route, call));
         await read(route, call, request);
-        await this.#send(call, reply, await route.handle(call));
+        await this.#answer(route, call, reply);
       } catch (thrown) {
         answerError(request, reply, thrown);
       }
@@ -141,6 +142,17 @@ export class Dispatcher {
     if (limit !== "none") await this.#parts.access.limits.checkRequest(counted, whatIsAsked(request, limit));
   }
 
+  /** Media whose object turns out to be missing is looked for once more, when the row that named it is forgotten. */
+  async #answer(route: Route, call: OpenCall, reply: FastifyReply): Promise<void> {
+    const answer = await route.handle(call);
+    try {
+      await this.#send(call, reply, answer);
+    } catch (error) {
+      if (!(error instanceof LostObject) || !(await forget(answer))) throw error;
+      await this.#send(call, reply, await route.handle(call));
+    }
+  }
+
   async #send(call: OpenCall, reply: FastifyReply, answer: Reply): Promise<void> {
     if ("body" in answer) writeAnswer(reply, answer);
     else if ("bytes" in answer) writeBytes(reply, answer.status, answer.headers, answer.bytes);
@@ -187,6 +199,13 @@ class OpenCall {
   set domain(addressed: Domain) {
     this.#domain = addressed;
   }
+}
+
+/** Forgets the row of media that an answer was to be of. True: it may be found by asking once more. */
+async function forget(answer: Reply): Promise<boolean> {
+  if (!("file" in answer || "multipart" in answer)) return false;
+  const media = answer.file ?? answer.multipart;
+  return "forget" in media && (await media.forget());
 }
 
 /** Reads what the route wants to know, in this order: the first that is wrong is what the client is told. */

@@ -9,8 +9,10 @@ import { raceAbort } from "../platform/time.ts";
 import type { Queryable } from "../stores/db/database.ts";
 import type { Media } from "../stores/db/tables/media.ts";
 import { listThumbnails } from "../stores/db/tables/thumbnails.ts";
+import { LostObject } from "../stores/objects/store_trouble.ts";
 import type { FindVisible, MediaAccess } from "./download/find_servable.ts";
 import type { BringLocal } from "./download/local_file.ts";
+import type { LostMedia } from "./download/lost_media.ts";
 import { decoderClaim } from "./thumbnail/decoder_turns.ts";
 import { SharedMaking, type Turn } from "./thumbnail/shared_making.ts";
 
@@ -35,6 +37,7 @@ export interface MediaInfo {
 export interface InfoParts {
   readonly db: Queryable;
   readonly findVisible: FindVisible;
+  readonly lostMedia: Pick<LostMedia, "forget">;
   readonly bringLocal: BringLocal;
   /** Takes a place in the line for decoders. */
   readonly takeTurn: (claim: Claim) => Ticket;
@@ -75,13 +78,21 @@ export function makeInfo(parts: InfoParts): Info {
   const looking = new SharedMaking<Size | undefined>(parts.takeTurn);
 
   return async function info(mxc, { domain, who, ...access }) {
-    const media = await parts.findVisible(mxc, access);
+    const seen = await parts.findVisible(mxc, access);
+    const lookInto = async (media: Media) => ({
+      media,
+      picture: mayBePicture(domain, media) ? await pictureIn(media, domain, who, access.signal) : undefined,
+    });
+    const { media, picture } = await lookInto(seen).catch(async (error) => {
+      if (!(error instanceof LostObject) || !(await parts.lostMedia.forget(seen, access))) throw error;
+      return await lookInto(await parts.findVisible(mxc, access));
+    });
     const { contentType, blob } = media;
     return {
       contentType,
       size: blob.size,
       sha256: blob.sha256,
-      picture: mayBePicture(domain, media) ? await pictureIn(media, domain, who, access.signal) : undefined,
+      picture,
       thumbnails: await listThumbnails(parts.db, mxc),
     };
   };

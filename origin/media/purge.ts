@@ -5,7 +5,7 @@ import type { Subject } from "../access/subject.ts";
 import type { Clock } from "../platform/clock.ts";
 import { enqueueTombstones } from "../publish/tombstones.ts";
 import type { Database, Queryable } from "../stores/db/database.ts";
-import { deleteMedia, findMedia, type Media } from "../stores/db/tables/media.ts";
+import { type DeletedMedia, deleteMedia, findMedia, type Media } from "../stores/db/tables/media.ts";
 
 /** What {@link makePurge} needs. `deliver` brings one change to the edge and throws when the store did not confirm it. */
 export interface PurgeParts {
@@ -37,18 +37,29 @@ export function makePurge(parts: PurgeParts): Purge {
   };
 
   /** Returns the keys of the thumbnails that went along. */
-  async function erase(tx: Queryable, { serverName, mediaId, userId }: Media): Promise<string[]> {
+  async function erase(tx: Queryable, { serverName, mediaId }: Media): Promise<string[]> {
     const at = parts.clock();
-    const mxc = { serverName, mediaId };
-    const deleted = await deleteMedia(tx, mxc, at);
-    if (!deleted || !parts.edge) return [];
-    const { generation, thumbnails } = deleted;
-    const keys = thumbnails.map((suffix) => thumbnailKeyOf(mxc, suffix));
-    const erased = [descriptorKey(mxc), ...keys].map((key) => ({ key, generation }));
-    // What nobody here has uploaded can be fetched again.
-    await enqueueTombstones(tx, erased, { at, again: userId === undefined });
-    return keys;
+    const deleted = await deleteMedia(tx, { serverName, mediaId }, at);
+    return deleted && parts.edge ? await enqueueErasure(tx, { serverName, mediaId }, deleted, at) : [];
   }
+}
+
+/**
+ * Notes the tombstones of a media and its thumbnails that were deleted in this transaction, at the time `at` (milliseconds). Returns
+ * the keys of the thumbnails.
+ */
+export async function enqueueErasure(
+  tx: Queryable,
+  { serverName, mediaId }: Mxc,
+  { generation, thumbnails, userId }: DeletedMedia,
+  at: number,
+): Promise<string[]> {
+  const mxc = { serverName, mediaId };
+  const keys = thumbnails.map((suffix) => thumbnailKeyOf(mxc, suffix));
+  const erased = [descriptorKey(mxc), ...keys].map((key) => ({ key, generation }));
+  // What nobody here has uploaded can be fetched again.
+  await enqueueTombstones(tx, erased, { at, again: userId === undefined });
+  return keys;
 }
 
 async function mayDelete(media: Media, subject: Subject, isServerAdmin: () => Promise<boolean>): Promise<boolean> {

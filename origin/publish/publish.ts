@@ -10,7 +10,7 @@ import type { EdgeBucket } from "../stores/bucket/edge_bucket.ts";
 import type { Media } from "../stores/db/tables/media.ts";
 import type { Thumbnail } from "../stores/db/tables/thumbnails.ts";
 import type { FindDatastore } from "../stores/objects/datastore.ts";
-import { lost } from "../stores/objects/store_trouble.ts";
+import { LostObject } from "../stores/objects/store_trouble.ts";
 import type { KeepsOrder } from "./order_check.ts";
 
 /** What {@link makePublish} needs. */
@@ -101,7 +101,7 @@ export function makePublish(parts: PublishParts): Publish {
       blob.size,
       async () => {
         const bytes = await datastore.open(blob, undefined, signal);
-        if (!bytes) throw lost(blob);
+        if (!bytes) throw new LostObject(blob);
         return bytes;
       },
       signal,

@@ -8,13 +8,13 @@ import type { Charge, Limits } from "../../access/limits/limits.ts";
 import type { HotBodies } from "../../media/download/hot_bodies.ts";
 import type { Arriving, Servable } from "../../media/download/servable.ts";
 import type { OpenShared } from "../../media/download/shared_read.ts";
-import { lost } from "../../stores/objects/store_trouble.ts";
+import { LostObject } from "../../stores/objects/store_trouble.ts";
 import type { RequestContext } from "../request/request_context.ts";
 import { writeBody, writeHead, writeSlice } from "./write.ts";
 
 /**
  * Answers with media. What is sent is charged before, and what of it the connection has not taken is given back when it has ended.
- * Errors: 429, 404 for a body that is not in its datastore; and those of the body, once the answer was begun.
+ * Errors: 429, `LostObject` for a body that is not in its datastore; and those of the body, once the answer was begun.
  */
 
 /** Who pays for the bytes. */
@@ -126,7 +126,7 @@ function settleWhenSent({ raw, request }: FastifyReply, charge: Charge): void {
 }
 
 function missing(media: Servable["media"]): never {
-  throw lost(media);
+  throw new LostObject(media);
 }
 
 async function* framed(

@@ -4,9 +4,9 @@ import type { Publish } from "../../publish/publish.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
 import type { FindDatastore } from "../../stores/objects/datastore.ts";
 import type { Arrival } from "../remote/pull_remote.ts";
-import type { Restore } from "../remote/pull_restore.ts";
 import type { AccessLog } from "./access_log.ts";
 import { type FindArriving, type FindVisible, isArrival, type MediaAccess, servableMedia } from "./find_servable.ts";
+import type { LostMedia } from "./lost_media.ts";
 import type { Arriving, Served } from "./servable.ts";
 
 /** What {@link makeDownload} needs. `publish` is absent where there is no edge. */
@@ -14,7 +14,7 @@ export interface DownloadParts {
   readonly findVisible: FindVisible;
   readonly findArriving: FindArriving;
   readonly datastores: FindDatastore;
-  readonly restore: Restore;
+  readonly lostMedia: Pick<LostMedia, "forget">;
   readonly publish: Publish | undefined;
   readonly accessLog: Pick<AccessLog, "note">;
 }
@@ -48,8 +48,9 @@ export function makeDownload(parts: DownloadParts): Download {
   function serve(media: Media, { fileName, ...access }: DownloadOptions): Served {
     parts.accessLog.note(media);
     return {
-      servable: parts.restore(servableMedia(media, datastores, fileName), media, access),
+      servable: servableMedia(media, datastores, fileName),
       publish: publish && (() => publish.media(media)),
+      forget: () => parts.lostMedia.forget(media, access),
     };
   }
 

@@ -4,7 +4,7 @@ import type { Domain } from "../../domains/domain.ts";
 import type { Blob } from "../../stores/db/tables/blobs.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
 import type { FindDatastore } from "../../stores/objects/datastore.ts";
-import { cannotRead } from "../../stores/objects/store_trouble.ts";
+import { LostObject } from "../../stores/objects/store_trouble.ts";
 import type { Arrival, PullRemote, PullRequest } from "../remote/pull_remote.ts";
 import type { AwaitPending, Patience } from "./await_pending.ts";
 import { notFound } from "./not_found.ts";
@@ -137,9 +137,10 @@ export function servableBlob(
   };
 }
 
-/** The datastore that holds a body. Throws 503 when the configuration no longer has it, which is the operator's matter. */
+/** The datastore that holds a body. Throws `LostObject` where the configuration no longer has it. */
 export function openBlob(blob: { datastoreId: string; sha256: string }, datastores: FindDatastore) {
   const datastore = datastores(blob.datastoreId);
   if (datastore) return datastore;
-  throw cannotRead(new Error(`the configuration has no datastore "${blob.datastoreId}", which holds ${blob.sha256}`));
+  const cause = new Error(`the configuration has no datastore "${blob.datastoreId}", which holds ${blob.sha256}`);
+  throw new LostObject(blob, cause);
 }

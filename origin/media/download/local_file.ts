@@ -4,7 +4,7 @@ import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
 import type { Datastore, FindDatastore } from "../../stores/objects/datastore.ts";
-import { cannotRead, cannotStore, lost, telling } from "../../stores/objects/store_trouble.ts";
+import { cannotRead, cannotStore, LostObject, telling } from "../../stores/objects/store_trouble.ts";
 import { troubleOf } from "../../stores/trouble.ts";
 import { openBlob } from "./find_servable.ts";
 
@@ -21,7 +21,7 @@ export type BringLocal = (blob: Media["blob"], folders: readonly string[], signa
  * A body as a local file, for what cannot read streams: the object itself where it is one, else a copy in the first of the
  * `folders` that can be written.
  *
- * Errors: 503 when the body cannot be read; 507 (503 where it is not for lack of room) when no folder can be written; the
+ * Errors: `LostObject`; 503 when the body cannot be read; 507 (503 where it is not for lack of room) when no folder can be written; the
  * signal's reason.
  */
 export function makeLocalFile(parts: { readonly datastores: FindDatastore; readonly makeId: MakeId }): BringLocal {
@@ -29,7 +29,7 @@ export function makeLocalFile(parts: { readonly datastores: FindDatastore; reado
     const datastore = openBlob(blob, parts.datastores);
     const local = datastore.localPath?.(blob.location);
     if (local !== undefined) {
-      if (!(await datastore.has(blob, signal))) throw lost(blob);
+      if (!(await datastore.has(blob, signal))) throw new LostObject(blob);
       return { path: local, dispose: async () => {} };
     }
     let failure = cannotStore(new Error("there is no folder for temporary files"));
@@ -51,7 +51,7 @@ export function makeLocalFile(parts: { readonly datastores: FindDatastore; reado
     const file = await create(folder, path);
     try {
       const bytes = await datastore.open(blob, undefined, signal);
-      if (!bytes) throw lost(blob);
+      if (!bytes) throw new LostObject(blob);
       await telling(cannotCopy, signal, () => fill(file, bytes, signal));
       return { path, dispose };
     } catch (error) {

@@ -7,11 +7,10 @@ export interface Servable {
   readonly media: Omit<ServedMedia, "openRangeMaxBytes">;
   /** Where its datastore is not on this machine: a folder that is, for a copy that several read. */
   readonly copyFolder?: string | undefined;
-  /** Opens the bytes (all, or a slice). `undefined`: the object is not in its datastore. */
+  /** Opens the bytes (all, or a slice). `undefined`, or a `LostObject` thrown: the object is not in its datastore. */
   open(slice: ByteSlice | undefined, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | undefined>;
   /**
-   * Opens the bytes where they are a file of this machine, with less work. `undefined`, or no such function: `open` is to be asked,
-   * which brings back what is lost.
+   * Opens the bytes where they are a file of this machine, with less work. `undefined`, or no such function: `open` is to be asked.
    */
   readonly openFile?: ((signal: AbortSignal) => Promise<SeekableBody | undefined>) | undefined;
 }
@@ -31,4 +30,9 @@ export interface Arriving {
 export interface Served {
   readonly servable: Servable;
   readonly publish: (() => Promise<void>) | undefined;
+  /**
+   * Forgets the row that named its object, which turned out to be missing. True: asking for the media once more may find it, since
+   * it is fetched or made again, or lies elsewhere by now.
+   */
+  readonly forget: () => Promise<boolean>;
 }

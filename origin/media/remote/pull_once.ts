@@ -95,10 +95,10 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
   /** The turn; or the media, where another process has fetched it. */
   async function myTurn(mxc: Mxc, order: PullOrder, news: PullNews): Promise<PullTurn | Media> {
     const patience = AbortSignal.any([AbortSignal.timeout(parts.patienceMs), parts.closing]);
-    for (let waited = false; ; waited = true) {
+    for (;;) {
       const turn = await turns.take(mxc);
       // Only now: another process may have been about to record it before.
-      const present = order.lost && !waited ? undefined : await findMedia(db, mxc);
+      const present = await findMedia(db, mxc);
       if (present) await turn?.end(undefined);
       const settled = present ?? turn;
       if (settled) return settled;

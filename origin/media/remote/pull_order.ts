@@ -1,6 +1,5 @@
 import type { Counted } from "../../access/limits/counted.ts";
 import type { Domain } from "../../domains/domain.ts";
-import type { Media } from "../../stores/db/tables/media.ts";
 
 /** On whose behalf a media is fetched. */
 export interface PullOrder {
@@ -10,8 +9,6 @@ export interface PullOrder {
   readonly waitMs: number;
   /** Also from a server of `federation.ignoredHosts`. */
   readonly evenIfIgnored: boolean;
-  /** Recorded media whose object is gone: only its bytes are wanted. */
-  readonly lost?: Media | undefined;
 }
 
 /** What says nothing of the media: somebody's budget was used up, or his turn did not come. */

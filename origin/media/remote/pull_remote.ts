@@ -16,7 +16,7 @@ export interface PullRemoteParts {
 }
 
 /** Who wants a media of another server, and how long they are willing to wait until it is uploaded there. */
-export type PullRequest = Omit<PullOrder, "lost" | "waitMs"> & Patience;
+export type PullRequest = Omit<PullOrder, "waitMs"> & Patience;
 
 /** A media on its way to us. */
 export interface Arrival {
@@ -37,8 +37,6 @@ export interface PullRemote {
   whole(mxc: Mxc, request: PullRequest): Promise<Media>;
   /** The media as soon as its first bytes are here. */
   begin(mxc: Mxc, request: PullRequest): Promise<Media | Arrival>;
-  /** Fetches the bytes of recorded media again, whose object is lost. */
-  restore(lost: Media, request: PullRequest): Promise<Media>;
   /** Resolves when nothing is under way any more. */
   idle(): Promise<void>;
 }
@@ -63,7 +61,6 @@ export function makePullRemote({ clock, pullOnce, failures }: PullRemoteParts): 
         const head = await pull.head;
         return "file" in head ? arrivalOf(head, pull, mine) : head;
       }),
-    restore: (lost, request) => patiently(lost, { ...request, lost }, async ({ pull }) => await pull.stored),
     async idle() {
       while (pulls.size > 0) await Promise.allSettled([...pulls.values()].map((pull) => pull.stored));
     },
@@ -72,7 +69,7 @@ export function makePullRemote({ clock, pullOnce, failures }: PullRemoteParts): 
   /** Tries until the time is over while the media is not uploaded yet, and again where a failure was not ours. */
   async function patiently<T>(
     mxc: Mxc,
-    request: PullRequest & Pick<PullOrder, "lost">,
+    request: PullRequest,
     outcome: (joined: { pull: Pull; mine: boolean }) => Promise<T>,
   ): Promise<T> {
     const untilMs = clock() + request.waitMs;
@@ -94,7 +91,7 @@ export function makePullRemote({ clock, pullOnce, failures }: PullRemoteParts): 
 
   /** Errors: what failed a moment ago. */
   function join(mxc: Mxc, order: PullOrder): { pull: Pull; mine: boolean } {
-    const key = `${order.lost ? "lost " : ""}${formatMxc(mxc)}`;
+    const key = formatMxc(mxc);
     const running = pulls.get(key);
     running?.support(order.who);
     if (running) return { pull: running, mine: false };

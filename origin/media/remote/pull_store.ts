@@ -1,4 +1,3 @@
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import type { RemoteMedia } from "../../matrix/media/peer_media.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -6,7 +5,6 @@ import type { Queryable } from "../../stores/db/database.ts";
 import { doomIfUnreferenced } from "../../stores/db/tables/blobs.ts";
 import { findMedia, insertMedia, type Media } from "../../stores/db/tables/media.ts";
 import type { Datastore } from "../../stores/objects/datastore.ts";
-import { notFound } from "../download/not_found.ts";
 import type { Ingested } from "../upload/ingest.ts";
 import type { StoreOnce } from "../upload/store_once.ts";
 import type { PullOrder } from "./pull_order.ts";
@@ -32,14 +30,11 @@ export type StorePulled = (mxc: Mxc, pulled: Pulled) => Promise<Media>;
 /**
  * Stores a fetched body like any other and records the media: nobody's, and frozen as new media is at this time, however old it
  * may be where it comes from (Client-Server API, the freeze). Whoever records it second gets the first one's.
- *
- * Where only the lost object of a recorded media was wanted, the same bytes are stored anew, and its row is the media's still.
  */
 export function makeStorePulled(parts: StorePulledParts): StorePulled {
   return async function storePulled(mxc, pulled) {
     const { order, received, remote, datastore } = pulled;
     const signal = AbortSignal.timeout(parts.deadlineMs);
-    if (order.lost) return await putBack(order.lost, pulled, signal);
     return await parts.storeOnce(received, {
       datastore: async () => datastore,
       signal,
@@ -63,27 +58,5 @@ export function makeStorePulled(parts: StorePulledParts): StorePulled {
     const present = await findMedia(tx, mxc);
     if (!present) throw new Error(`Cannot record ${formatMxc(mxc)}: it is there, and it is not`);
     return present;
-  }
-
-  async function putBack(lost: Media, { received, datastore }: Pulled, signal: AbortSignal): Promise<Media> {
-    const { sha256 } = lost.blob;
-    if (received.sha256 !== sha256) {
-      throw new MatrixError("M_UNKNOWN", "The remote media is not what it was any more", {
-        status: 502,
-        cause: new Error(
-          `the object of ${formatMxc(lost)} is lost, and its server now sends other bytes: delete it here`,
-        ),
-      });
-    }
-    return await parts.storeOnce(received, {
-      datastore: async () => datastore,
-      signal,
-      async record(tx) {
-        const media = await findMedia(tx, lost);
-        if (media) return media;
-        await doomIfUnreferenced(tx, [sha256], parts.clock());
-        throw notFound();
-      },
-    });
   }
 }

@@ -1,4 +1,3 @@
-import type { ByteSlice } from "../../../shared/http/byte_range.ts";
 import { essence } from "../../../shared/http/content_headers.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
@@ -8,6 +7,7 @@ import {
   type ThumbnailSpec,
   thumbnailSuffix,
 } from "../../../shared/matrix/thumbnail_size.ts";
+import { thumbnailKeyOf } from "../../../shared/tiers/object_key.ts";
 import type { Counted } from "../../access/limits/counted.ts";
 import type { Domain } from "../../domains/domain.ts";
 import { notAllowed } from "../../imaging/imaging_errors.ts";
@@ -16,14 +16,16 @@ import type { Claim, Ticket } from "../../platform/fair_queue.ts";
 import { raceAbort } from "../../platform/time.ts";
 import type { FreshCache } from "../../platform/ttl.ts";
 import type { Publish } from "../../publish/publish.ts";
+import { enqueueTombstones } from "../../publish/tombstones.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/tables/media.ts";
 import { findThumbnail, forgetThumbnail, type Thumbnail } from "../../stores/db/tables/thumbnails.ts";
 import type { FindDatastore } from "../../stores/objects/datastore.ts";
-import { type FindVisible, type MediaAccess, servableBlob, servableMedia } from "../download/find_servable.ts";
+import { LostObject } from "../../stores/objects/store_trouble.ts";
+import { type FindVisible, type MediaAccess, servableBlob } from "../download/find_servable.ts";
+import type { LostMedia } from "../download/lost_media.ts";
 import { notFound } from "../download/not_found.ts";
 import type { Servable, Served } from "../download/servable.ts";
-import type { Restore } from "../remote/pull_restore.ts";
 import { decoderClaim } from "./decoder_turns.ts";
 import type { MadeThumbnail, MakeThumbnail } from "./generate.ts";
 import { SharedMaking, type Turn } from "./shared_making.ts";
@@ -37,12 +39,12 @@ export interface ThumbnailParts {
   readonly rows: FreshCache<Thumbnail>;
   readonly findVisible: FindVisible;
   readonly datastores: FindDatastore;
-  readonly restore: Restore;
+  readonly lostMedia: Pick<LostMedia, "forget">;
   readonly generate: MakeThumbnail;
   /** Takes a place in the line for decoders. */
   readonly takeTurn: (claim: Claim) => Ticket;
   readonly unstored: UnstoredThumbnails;
-  /** How long bringing back a lost source may take, in milliseconds, whoever leaves meanwhile. */
+  /** How long fetching a lost source again may take, in milliseconds, whoever leaves meanwhile. */
   readonly deadlineMs: number;
   /** Absent where there is no edge. */
   readonly publish: Publish | undefined;
@@ -66,7 +68,7 @@ export type FindOrMakeThumbnail = (
  * it there; else make it, once for all who wait.
  *
  * Making goes on when the one who asked goes away: the next who asks has it, and so have the others who wait for it. One whose
- * object turns out to be lost when it is opened is made again; one that cannot be stored is served without.
+ * object turns out to be lost is forgotten, so that asking once more makes it again; one that cannot be stored is served without.
  */
 export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
   const { unstored } = parts;
@@ -91,15 +93,17 @@ export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
 
     const row = await parts.rows.get(name, () => findThumbnail(parts.db, mxc, suffix));
     const kept = row ? undefined : unstored.find(name);
-    if (kept) return unpublished(kept, policy.preferWebp);
-    const made = row ? stored(row) : await makeOnce(makeNew);
-    if (made.kind === "unstored") return unpublished(made.thumbnail, policy.preferWebp);
+    const made = row ? stored(row) : kept ? keptUnstored(kept) : await makeOnce(makeNew);
+    if (made.kind === "unstored") {
+      const forgetKept = async () => unstored.forget(name);
+      return unpublished(made.thumbnail, policy.preferWebp, forgetKept);
+    }
     const { thumbnail } = made;
     const { publish } = parts;
-    const remake = () => makeOnce((turn) => makeAgain(thumbnail, () => makeNew(turn)));
     return {
-      servable: healing(thumbnail, servable(thumbnail, parts.datastores, policy.preferWebp), remake),
+      servable: servable(thumbnail, parts.datastores, policy.preferWebp),
       publish: publish && (() => publish.thumbnail(media, thumbnail, spec)),
+      forget: () => forget(thumbnail),
     };
   };
 
@@ -111,50 +115,33 @@ export function makeThumbnails(parts: ThumbnailParts): FindOrMakeThumbnail {
     turn: Turn,
   ): Promise<MadeThumbnail> {
     requireThumbnailable(domain, seen);
-    if (isRemote(seen)) await requireSource(seen, access);
     // Its body may lie elsewhere by now than when it was seen.
     const media = await findMedia(parts.db, seen);
     if (!media) throw notFound();
-    return await parts.generate(domain, media, spec, turn).catch((error) => {
+    const makeOf = (source: Media) => parts.generate(domain, source, spec, turn);
+    try {
+      return await makeOf(media).catch(async (error) => {
+        if (!(error instanceof LostObject) || !(await parts.lostMedia.forget(media, access))) throw error;
+        const again = await parts.findVisible(media, access);
+        requireThumbnailable(domain, again);
+        return await makeOf(again);
+      });
+    } catch (error) {
       throw isRemote(media) ? asOfRemote(error) : error;
+    }
+  }
+
+  /** True: asking once more makes it again, or finds what was made meanwhile. */
+  async function forget(lost: Thumbnail): Promise<boolean> {
+    await parts.db.transaction(async (tx) => {
+      const at = parts.clock();
+      const deleted = await forgetThumbnail(tx, lost, at);
+      if (!deleted || !parts.publish) return;
+      const key = thumbnailKeyOf(deleted, deleted.suffix);
+      await enqueueTombstones(tx, [{ key, generation: deleted.generation }], { at });
     });
-  }
-
-  async function makeAgain(lost: Thumbnail, makeNew: () => Promise<MadeThumbnail>): Promise<MadeThumbnail> {
-    await parts.db.transaction((tx) => forgetThumbnail(tx, lost, parts.clock()));
-    const present = await findThumbnail(parts.db, lost, lost.suffix);
-    const again = present ? stored(present) : await makeNew();
     parts.rows.forget(nameOf(lost, lost.suffix));
-    return again;
-  }
-
-  /** Errors: those of making it, where it is lost. */
-  function healing(thumbnail: Thumbnail, served: Servable, remake: () => Promise<MadeThumbnail>): Servable {
-    const open = async ({ blob }: Thumbnail, slice: ByteSlice | undefined, signal: AbortSignal) =>
-      await parts.datastores(blob.datastoreId)?.open(blob, slice, signal);
-    const openAgain = async (again: MadeThumbnail, slice: ByteSlice | undefined, signal: AbortSignal) => {
-      const sha256 = again.kind === "stored" ? again.thumbnail.blob.sha256 : again.thumbnail.sha256;
-      // What is said of the lost one is not true of any other bytes: those are for the next who asks.
-      if (sha256 !== thumbnail.blob.sha256) return undefined;
-      return again.kind === "stored"
-        ? await open(again.thumbnail, slice, signal)
-        : await again.thumbnail.open(slice, signal);
-    };
-    return {
-      ...served,
-      async open(slice, signal) {
-        const bytes = await open(thumbnail, slice, signal);
-        return bytes ?? (await openAgain(await remake(), slice, signal));
-      },
-    };
-  }
-
-  /** Media of another server whose object is lost heals when it is opened: a byte is enough. */
-  async function requireSource(media: Media, access: MediaAccess): Promise<void> {
-    const source = parts.restore(servableMedia(media, parts.datastores, undefined), media, access);
-    const slice = media.blob.size > 0 ? { offset: 0, length: 1 } : undefined;
-    const bytes = await source.open(slice, access.signal);
-    await bytes?.cancel();
+    return true;
   }
 }
 
@@ -171,6 +158,10 @@ function asOfRemote(error: unknown): unknown {
   if (!(error instanceof MatrixError) || error.status !== 413) return error;
   const { errcode, message, mrErrcode } = error;
   return new MatrixError(errcode, message, { status: 502, mrErrcode, cause: error });
+}
+
+function keptUnstored(thumbnail: UnstoredThumbnail): MadeThumbnail {
+  return { kind: "unstored", thumbnail };
 }
 
 function stored(thumbnail: Thumbnail): MadeThumbnail {
@@ -209,8 +200,12 @@ function servable(thumbnail: Thumbnail, datastores: FindDatastore, variesByAccep
 }
 
 /** The edge is not told of it: there is nothing that it could read. */
-function unpublished(thumbnail: UnstoredThumbnail, variesByAccept: boolean | undefined): Served {
+function unpublished(
+  thumbnail: UnstoredThumbnail,
+  variesByAccept: boolean | undefined,
+  forget: Served["forget"],
+): Served {
   const { contentType: type, size, sha256, createdAt: created, open } = thumbnail;
   const media = { kind: "thumbnail", type, size, sha256, created, variesByAccept } as const;
-  return { servable: { media, open }, publish: undefined };
+  return { servable: { media, open }, publish: undefined, forget };
 }

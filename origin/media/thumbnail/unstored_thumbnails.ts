@@ -62,6 +62,12 @@ export class UnstoredThumbnails {
     this.#kept.set(name, { thumbnail, untilMs: this.#parts.steady() + KEEP_MS });
   }
 
+  /** Forgets one that turned out to be missing. True: it may be made again. */
+  forget(name: string): boolean {
+    this.#kept.delete(name);
+    return true;
+  }
+
   /** Reads one that was drawn into a file. Throws `failure`, that of storing it, for one that is too large to be held in memory. */
   async read(
     { path, type, size, sha256 }: { path: string; type: string; size: number; sha256: string },

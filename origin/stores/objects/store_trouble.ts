@@ -1,8 +1,10 @@
+import { Failure } from "../../../shared/matrix/failure.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { troubleOf } from "../trouble.ts";
 
 /** What a client is told where a datastore fails: the one place that makes such errors. What really happened is the cause. */
 
+const CANNOT_READ = "Cannot read the media at the moment";
 const RETRY_MS = 5_000;
 /** Somebody must make room first. */
 const NO_ROOM_RETRY_MS = 60_000;
@@ -10,12 +12,20 @@ const INSUFFICIENT_STORAGE = 507;
 
 /** 503 with a time to retry: a body that should be there is not, or its datastore does not answer. */
 export function cannotRead(cause: unknown): MatrixError {
-  return trouble("Cannot read the media at the moment", 503, RETRY_MS, cause);
+  return trouble(CANNOT_READ, 503, RETRY_MS, cause);
 }
 
-/** What {@link cannotRead} says of a body whose object is not in its datastore, or is not what it was. */
-export function lost({ sha256 }: { readonly sha256: string }): MatrixError {
-  return cannotRead(new Error(`the object of ${sha256} is not in its datastore, or has another size`));
+/**
+ * The object of a body is not in its datastore, or is not what it was. Whoever catches it forgets the row that named the body; a
+ * client is told the same as by {@link cannotRead}. `cause`: for the log, where it is not just that.
+ */
+export class LostObject extends Failure {
+  constructor(
+    { sha256 }: { readonly sha256: string },
+    cause = new Error(`the object of ${sha256} is not in its datastore, or has another size`),
+  ) {
+    super("unavailable", CANNOT_READ, { retryAfterMs: RETRY_MS, cause });
+  }
 }
 
 /** 503 with a time to retry, or 507 where there is no room left. */

@@ -57,7 +57,8 @@ describe("media whose object is lost", () => {
   const lifetime = lifetimeOfSuite();
   let stack: TestStack;
   before(async () => {
-    stack = await startStack(lifetime);
+    // What is in memory is sent from there, whatever becomes of its object.
+    stack = await startStack(lifetime, { yaml: "downloads: { cache: { enabled: false } }" });
   });
   const get = (base: string, path: string) => ask(base, path, { token: USER });
 
