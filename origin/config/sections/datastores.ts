@@ -19,7 +19,18 @@ const shared = {
 };
 
 /** Options of a store in a folder. */
-const fileOptsSchema = z.object({ path: needed("The folder.") }, OPTS_ERROR).meta(OPTS_DOC);
+const fileOptsSchema = z
+  .object(
+    {
+      path: needed("The folder."),
+      fsync: flag(
+        true,
+        "Wait until each upload is on the disk before it is answered. `false` is faster, and loses what came in the last seconds when the power goes, unless the disk or its file system keeps it.",
+      ),
+    },
+    OPTS_ERROR,
+  )
+  .meta(OPTS_DOC);
 
 /** Options of a store behind the S3 protocol. */
 const s3OptsSchema = z

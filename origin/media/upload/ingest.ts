@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { StagedBody } from "../../stores/objects/datastore.ts";
@@ -12,6 +11,8 @@ export type Ingested = StagedBody & { dispose(): Promise<void> };
 /** Where to put the bytes and how many there may be. `maxBytes` 0 means no limit; `declaredBytes` is what the sender announced. */
 export interface IngestOptions {
   readonly folder: string;
+  /** It is to lie on the disk before the upload is answered: the disk begins while the body arrives. */
+  readonly isFlushed?: boolean;
   readonly makeId: MakeId;
   readonly maxBytes: number;
   readonly declaredBytes?: number | undefined;
@@ -23,6 +24,8 @@ export interface IngestOptions {
 const SMALL_BYTES = 256 * 1024;
 /** What is written at once, and how often the disk is told to begin with what was written so far. */
 const WRITE_BYTES = 1024 * 1024;
+/** However small they are: the system takes 1,024 at the most. */
+const WRITE_CHUNKS = 256;
 const FLUSH_BYTES = 8 * 1024 * 1024;
 
 /** Memory that all small bodies under way share, in bytes. Who finds none left takes a file. */
@@ -132,36 +135,80 @@ async function* joined({ bytes, over }: Begun, rest: AsyncIterable<Uint8Array>):
 }
 
 async function writeFile(chunks: AsyncIterable<Uint8Array>, options: IngestOptions): Promise<string> {
-  const { folder, makeId, signal } = options;
+  const { folder, makeId, isFlushed } = options;
   await mkdir(folder, { recursive: true });
   const path = join(folder, `${makeId()}.part`);
   // The file is there before anything can fail: one that is made while its upload is being given up would stay.
   const file = await open(path, "wx", 0o600);
   try {
-    const stream = file.createWriteStream({ highWaterMark: WRITE_BYTES });
-    await pipeline(flushing(chunks, file), stream, { signal });
+    await write(chunks, file, isFlushed === true);
     return path;
   } catch (error) {
     await rm(path, { force: true });
     throw error;
+  } finally {
+    await file.close();
   }
 }
 
+/** Writes what has come while more is coming, in one call for many chunks, and waits where the disk is slower than the sender. */
+async function write(chunks: AsyncIterable<Uint8Array>, file: FileHandle, isFlushed: boolean): Promise<void> {
+  const flusher = new Flusher(file);
+  let batch: Uint8Array[] = [];
+  let bytes = 0;
+  let position = 0;
+  let writing = Promise.resolve();
+  const writeBatch = async () => {
+    await writing;
+    writing = writeAll(file, batch, position);
+    // Whoever waits for it next hears of its failure.
+    writing.catch(() => undefined);
+    position += bytes;
+    if (isFlushed) flusher.note(bytes);
+    batch = [];
+    bytes = 0;
+  };
+  try {
+    for await (const chunk of chunks) {
+      batch.push(chunk);
+      bytes += chunk.byteLength;
+      if (bytes >= WRITE_BYTES || batch.length >= WRITE_CHUNKS) await writeBatch();
+    }
+    await writeBatch();
+  } finally {
+    await writing;
+  }
+}
+
+/** The system may take less than all of it at once. */
+async function writeAll(file: FileHandle, batch: readonly Uint8Array[], position: number): Promise<void> {
+  const size = batch.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  if (size === 0) return;
+  let { bytesWritten: done } = await file.writev(batch, position);
+  const all = done < size ? Buffer.concat(batch) : undefined;
+  while (all && done < size) done += (await file.write(all, done, size - done, position + done)).bytesWritten;
+}
+
 /** Lets the disk begin while the body arrives, so that little is left to be flushed at its end. */
-async function* flushing(chunks: AsyncIterable<Uint8Array>, file: FileHandle): AsyncGenerator<Uint8Array> {
-  let unflushed = 0;
-  let running = false;
-  for await (const chunk of chunks) {
-    yield chunk;
-    unflushed += chunk.byteLength;
-    if (unflushed < FLUSH_BYTES || running) continue;
-    unflushed = 0;
-    running = true;
+class Flusher {
+  readonly #file: FileHandle;
+  #unflushed = 0;
+  #isRunning = false;
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  note(bytes: number): void {
+    this.#unflushed += bytes;
+    if (this.#unflushed < FLUSH_BYTES || this.#isRunning) return;
+    this.#unflushed = 0;
+    this.#isRunning = true;
     const ended = () => {
-      running = false;
+      this.#isRunning = false;
     };
     // A hint only: whether all of it lies on the disk is asked for when it is put.
-    file.datasync().then(ended, ended);
+    this.#file.datasync().then(ended, ended);
   }
 }
 

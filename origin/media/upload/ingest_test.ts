@@ -37,6 +37,19 @@ test("ingest() writes a body to a file, and tells its size and SHA-256", async (
   assert.deepEqual(await readdir(folder), []);
 });
 
+test("ingest() writes many chunks, tiny and large, in their order", async () => {
+  const large = randomBytes(5_000_000);
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    for (let at = 0, length = 1; at < large.byteLength; at += length, length = (length * 7) % 200_003) {
+      yield large.subarray(at, at + length);
+      for (let nth = 0; nth < 300 && at === 0; nth += 1) yield new Uint8Array();
+    }
+  }
+  const got = await ingest(pieces(), { ...options(), maxBytes: 0, isFlushed: true });
+  assert.deepEqual(await kept(got), { in: "file", bytes: large });
+  await got.dispose();
+});
+
 test("ingest() keeps a small body in memory, as long as there is some, and one that grows too large in a file", async () => {
   const large = randomBytes(700_000);
   const memory = new MemoryShare(256 * 1024);

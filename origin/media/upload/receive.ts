@@ -57,6 +57,7 @@ export function makeReceive(parts: ReceiveParts): Receive {
     const datastore = await domain.datastoreFor("local_media");
     const received = await ingest(request.body, {
       folder: datastore.stagingFolder,
+      isFlushed: datastore.isFlushed === true,
       makeId: parts.makeTemporaryId,
       maxBytes: domain.uploads.maxBytes,
       declaredBytes,

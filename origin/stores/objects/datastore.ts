@@ -53,6 +53,8 @@ export interface Datastore {
   readonly stagingFolder: string;
   /** Where a body of this hash is put, up to `-` and its generation: never the same for two incarnations. */
   locationStem(sha256: string): string;
+  /** What is put lies on a disk of this machine for good before it is answered: to be flushed while it arrives, it is done sooner. */
+  readonly isFlushed?: boolean;
   /** Where a body of this hash and incarnation is put. */
   locationFor(sha256: string, generation: number): string;
   /**

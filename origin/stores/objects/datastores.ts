@@ -15,7 +15,7 @@ import { cannotStore } from "./store_trouble.ts";
 
 /** A datastore of the configuration. `place`: the same for two ways to say one place. */
 export type DatastoreSettings = { readonly id: string; readonly place: string } & (
-  | { readonly type: "file"; readonly opts: { readonly path: string } }
+  | { readonly type: "file"; readonly opts: { readonly path: string; readonly fsync?: boolean } }
   | { readonly type: "s3"; readonly opts: Omit<S3DatastoreOptions, "id"> }
 );
 
@@ -144,7 +144,7 @@ function openDatastore(settings: DatastoreSettings, parts: DatastoresParts): Ope
   const { id, place } = settings;
   const store =
     settings.type === "file"
-      ? makeFileDatastore({ id, folder: settings.opts.path })
+      ? makeFileDatastore({ id, folder: settings.opts.path, fsync: settings.opts.fsync })
       : makeS3Datastore({ id, ...settings.opts });
   const presence = new Presence({ ...parts, store, place });
   return { store: guardDatastore(store, presence), presence, settings };

@@ -17,8 +17,15 @@ import { cannotRead, cannotStore, telling } from "./store_trouble.ts";
 const LOCATION = /^[A-Za-z0-9_-]{2}\/([A-Za-z0-9_-]{2}\/)?[A-Za-z0-9_-]{3,200}$/;
 const STAGING = ".staging";
 
+/** Which folder a datastore is. `fsync` false: what is put is whole when `put` resolves, and durable when the system sees fit. */
+export interface FileDatastoreOptions {
+  readonly id: string;
+  readonly folder: string;
+  readonly fsync?: boolean | undefined;
+}
+
 /** A folder as a datastore. The folder is made when the first object is put. */
-export function makeFileDatastore(options: { readonly id: string; readonly folder: string }): Datastore {
+export function makeFileDatastore(options: FileDatastoreOptions): Datastore {
   return new FileDatastore(options);
 }
 
@@ -26,14 +33,16 @@ class FileDatastore implements Datastore {
   readonly id: string;
   readonly kind = "file";
   readonly stagingFolder: string;
+  readonly isFlushed: boolean;
   readonly #folder: string;
   readonly #folders: DurableFolders;
 
-  constructor(options: { readonly id: string; readonly folder: string }) {
+  constructor(options: FileDatastoreOptions) {
     this.id = options.id;
     this.#folder = resolve(options.folder);
     this.stagingFolder = join(this.#folder, STAGING);
     this.#folders = new DurableFolders(this.#folder);
+    this.isFlushed = options.fsync ?? true;
   }
 
   locationFor(sha256: string, generation: number): string {
@@ -53,7 +62,7 @@ class FileDatastore implements Datastore {
         this.#folders.forget(dirname(path));
         await this.#place(body, path);
       });
-      await this.#folders.flush(dirname(path));
+      if (this.isFlushed) await this.#folders.flush(dirname(path));
     });
   }
 
@@ -113,21 +122,21 @@ class FileDatastore implements Datastore {
   async #place(body: StagedBody, path: string): Promise<void> {
     await this.#folders.make(dirname(path));
     if ("bytes" in body) return await this.#write(path, body.bytes);
-    await flush(body.path);
+    if (this.isFlushed) await flush(body.path);
     if (!(await linked(body.path, path))) await this.#copy(body.path, path);
   }
 
   /** No row names the place yet, so nobody reads it before it is whole. One that was put there before is written anew, aside. */
   async #write(path: string, bytes: Uint8Array): Promise<void> {
-    const written = await writeFlushed(path, bytes).catch(unlessPresent);
-    if (!written) await this.#aside(path, (aside) => writeFlushed(aside, bytes));
+    const written = await writeNew(path, bytes, this.isFlushed).catch(unlessPresent);
+    if (!written) await this.#aside(path, (aside) => writeNew(aside, bytes, this.isFlushed));
   }
 
   /** For a staged file on another filesystem. */
   async #copy(from: string, to: string): Promise<void> {
     await this.#aside(to, async (aside) => {
       await copyFile(from, aside, constants.COPYFILE_FICLONE);
-      await flush(aside);
+      if (this.isFlushed) await flush(aside);
     });
   }
 
@@ -167,14 +176,14 @@ async function linked(from: string, to: string): Promise<boolean> {
 }
 
 /**
- * Writes a new file and brings its bytes to the disk; true, for whoever asks whether it was. Of one that cannot be written whole (the
+ * Writes a new file and, where it is to be durable, brings its bytes to the disk; true, for whoever asks whether it was. Of one that cannot be written whole (the
  * disk is full, say) nothing is left.
  */
-async function writeFlushed(path: string, bytes: Uint8Array): Promise<true> {
+async function writeNew(path: string, bytes: Uint8Array, isFlushed: boolean): Promise<true> {
   const file = await open(path, "wx");
   try {
     await file.writeFile(bytes);
-    await file.sync();
+    if (isFlushed) await file.sync();
   } catch (error) {
     await rm(path, { force: true });
     throw error;

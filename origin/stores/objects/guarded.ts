@@ -33,6 +33,7 @@ export function guardDatastore(store: Datastore, presence: Presence): Datastore 
     kind: store.kind,
     ...(store.place === undefined ? {} : { place: store.place }),
     stagingFolder: store.stagingFolder,
+    ...(store.isFlushed === undefined ? {} : { isFlushed: store.isFlushed }),
     locationStem: (sha256) => store.locationStem(sha256),
     locationFor: (sha256, generation) => store.locationFor(sha256, generation),
     async put(location, file, signal) {

@@ -51,7 +51,7 @@ describe("an installation that nobody has configured", () => {
     const { config } = devConfig(folder, secrets);
     assert.equal(config.database.postgres, "");
     assert.equal(config.database.folder, join(folder, "db"));
-    assert.deepEqual(config.datastores[0]?.opts, { path: join(folder, "media") });
+    assert.deepEqual(config.datastores[0]?.opts, { path: join(folder, "media"), fsync: true });
     assert.equal(config.edge.enabled, true);
     assert.equal(config.edge.hopSecret, secrets.hopSecret);
   });

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { formatProblem } from "../../../origin/config/checks/config_error.ts";
 import { type LoadedConfig, loadConfig, parseConfig } from "../../../origin/config/load.ts";
 
-const EXAMPLES = fileURLToPath(new URL("../../config/examples/", import.meta.url));
+const EXAMPLES = fileURLToPath(new URL("examples/", import.meta.url));
 
 function keysOf({ warnings }: LoadedConfig): string[] {
   return warnings.map(({ key }) => key);
@@ -170,7 +170,7 @@ describe("a small configuration", () => {
 
   test("without datastores it keeps media in a folder, and says so", () => {
     const loaded = parse("");
-    assert.deepEqual(loaded.config.datastores[0]?.opts, { path: "./data/media" });
+    assert.deepEqual(loaded.config.datastores[0]?.opts, { path: "./data/media", fsync: true });
     assert.ok(keysOf(loaded).includes("datastores"));
   });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { readlinkSync } from "node:fs";
-import { type FileHandle, mkdir, mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
@@ -46,5 +46,24 @@ describe("a folder as a datastore, when the power goes", { skip: process.platfor
       ];
       for (const one of wanted) assert.ok(flushed.has(one), `${one} is not flushed`);
     }
+  });
+
+  test("without `fsync` nothing is waited for, and what is put is whole all the same", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "mxcdn-unflushed-"));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    const store = makeFileDatastore({ id: "file", folder, fsync: false });
+    await mkdir(store.stagingFolder, { recursive: true });
+    const flushed = await watchFlushes(t);
+    const path = join(store.stagingFolder, "staged.part");
+    await writeFile(path, "bytes");
+    const bodies = [{ path }, { bytes: Buffer.from("bytes") }];
+    for (const [nth, body] of bodies.entries()) {
+      const sha256 = String(nth).repeat(64);
+      const location = store.locationFor(sha256, 1);
+      for (const _again of [1, 2]) await store.put(location, { ...body, size: 5, sha256 }, SIGNAL);
+      assert.equal(await readFile(join(folder, location), "utf8"), "bytes");
+    }
+    assert.equal(store.isFlushed, false);
+    assert.deepEqual([...flushed], []);
   });
 });
