@@ -1,6 +1,5 @@
 import { Access } from "./access/access.ts";
 import { type Base, type Overrides, openBase } from "./app_base.ts";
-import { openEdge } from "./app_edge.ts";
 import { listJobs } from "./app_jobs.ts";
 import { makeMediaWork } from "./app_media.ts";
 import { restartKeys } from "./config/checks/restart_keys.ts";
@@ -16,6 +15,7 @@ import { randomRequestId } from "./platform/ids.ts";
 import { Closing, needing } from "./platform/lifetime.ts";
 import { type Metrics, type MetricsServer, startMetricsServer } from "./platform/metrics.ts";
 import { sleep } from "./platform/time.ts";
+import { Publishing } from "./publish/publishing.ts";
 import type { Database } from "./stores/db/database.ts";
 import { nextGeneration } from "./stores/db/tables/generations.ts";
 
@@ -64,7 +64,10 @@ export async function buildApp(config: Config, overrides: Overrides = {}): Promi
 /** From the bottom up: each `app_*.ts` makes one part of the house. */
 async function construct(base: Base): Promise<App> {
   const { config, closers, clock, steady, log, metrics, db, bus, cache, net, datastores, ownQuestions } = base;
-  const edge = openEdge(base);
+  const edge = config.edge.enabled
+    ? new Publishing(config.edge.bucket, { db, clock, steady, log, metrics, datastores, makeId: base.makeTemporaryId })
+    : undefined;
+  if (edge) closers.push(() => edge.close());
   const { backoffAt, notaries } = config.federation;
   const federation = new Federation({
     safeFetch: net.fetch,

@@ -1,6 +1,5 @@
 import type { Logouts } from "./access/tokens/logouts.ts";
 import type { Base } from "./app_base.ts";
-import type { Edge } from "./app_edge.ts";
 import type { LiveConfig } from "./config/files/live_config.ts";
 import { makeCleanStaging } from "./jobs/clean_staging.ts";
 import { makeExpirePending } from "./jobs/expire_pending.ts";
@@ -11,6 +10,7 @@ import type { Job } from "./jobs/schedule.ts";
 import { makeSweepEdge } from "./jobs/sweep_edge.ts";
 import { makeSweepServerKeys } from "./jobs/sweep_server_keys.ts";
 import type { AccessLog } from "./media/download/access_log.ts";
+import type { Publishing } from "./publish/publishing.ts";
 import { deleteLeases } from "./stores/db/tables/leases.ts";
 
 /** The part of `app.ts` that says what runs by the clock. */
@@ -28,7 +28,7 @@ const PENDING_GRACE_MS = 24 * HOUR_MS;
 
 /** What the jobs need beside the base. */
 export interface JobParts {
-  readonly edge: Edge | undefined;
+  readonly edge: Publishing | undefined;
   readonly live: LiveConfig;
   readonly accessLog: AccessLog;
   readonly logouts: Logouts;
@@ -88,7 +88,7 @@ export function listJobs(base: Base, parts: JobParts): Job[] {
   return edge ? [...jobs, ...listEdgeJobs(base, edge, minAgeMs)] : jobs;
 }
 
-function listEdgeJobs({ db, clock }: Base, { bucket, outbox }: Edge, minAgeMs: number): Job[] {
+function listEdgeJobs({ db, clock }: Base, { bucket, outbox }: Publishing, minAgeMs: number): Job[] {
   return [
     { name: "outbox", everyMs: 2 * SECOND_MS, run: (signal) => outbox.sweep(OUTBOX_AGE_MS, signal) },
     { name: "sweep_edge", everyMs: HOUR_MS, run: makeSweepEdge({ db, clock, bucket, minAgeMs }) },

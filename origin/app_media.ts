@@ -2,7 +2,6 @@ import * as z from "zod";
 import { formatMxc, type Mxc, parseMxc } from "../shared/matrix/mxc.ts";
 import type { Access } from "./access/access.ts";
 import type { Base } from "./app_base.ts";
-import type { Edge } from "./app_edge.ts";
 import { makePulling } from "./app_federation.ts";
 import type { LiveConfig } from "./config/files/live_config.ts";
 import type { Domains } from "./domains/domains.ts";
@@ -26,6 +25,7 @@ import { makeReceive } from "./media/upload/receive.ts";
 import { makeStoreOnce } from "./media/upload/store_once.ts";
 import { makeUpload, type Upload } from "./media/upload/upload.ts";
 import { FreshCache } from "./platform/ttl.ts";
+import type { Publishing } from "./publish/publishing.ts";
 import { textChannel } from "./stores/db/bus.ts";
 import type { Queryable } from "./stores/db/database.ts";
 import { findMedia, type Media } from "./stores/db/tables/media.ts";
@@ -50,7 +50,7 @@ export interface MediaWork {
 
 /** What making it needs beside the base. */
 export interface MediaWorkParts {
-  readonly edge: Edge | undefined;
+  readonly edge: Publishing | undefined;
   readonly live: LiveConfig;
   readonly domains: Domains;
   readonly access: Access;
