@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { isFailure } from "../../shared/matrix/failure.ts";
 import type { SteadyClock } from "../platform/clock.ts";
 import { type Claim, FairQueue, type Ticket } from "../platform/fair_queue.ts";
 import type { ImageFormat } from "../platform/image_types.ts";
@@ -7,7 +8,7 @@ import type { Metrics } from "../platform/metrics.ts";
 import { WorkQueue } from "../platform/work_queue.ts";
 import { hashFile } from "./hash_file.ts";
 import type { ImageInfo } from "./image_info.ts";
-import { busy, notAllowed, notThumbnailable, PictureError, toImagingError } from "./imaging_errors.ts";
+import { busy, PictureError, toImagingError } from "./imaging_errors.ts";
 import type { Drawn } from "./picture.ts";
 import { type OriginalFits, planPicture, type Wish } from "./plan_picture.ts";
 import { type Decoder, DecoderEnded } from "./sandbox/decoder.ts";
@@ -66,7 +67,7 @@ export interface Imager {
   turn(claim: Claim): Ticket;
   /**
    * What the header of the file at `path` says; `undefined` when it is no picture of these formats, or its header is broken.
-   * Throws MatrixError 503 with a time to retry when too much is waiting.
+   * Throws a failure `busy` when too much is waiting.
    */
   probe(
     path: string,
@@ -75,10 +76,9 @@ export interface Imager {
     signal: AbortSignal,
   ): Promise<ImageInfo | undefined>;
   /**
-   * Makes one thumbnail. Throws {@link PictureError}: 400 M_UNKNOWN for what is no picture of these formats, is broken, or takes
-   * too long or too much memory; 413 M_TOO_LARGE for too many pixels; 503 M_UNKNOWN where the machine is too busy to draw it in
-   * time. Throws MatrixError 503 M_UNKNOWN with a time to retry when too much is waiting, no decoder can be had, or the signal is a
-   * deadline that has passed. Rejects with the signal's reason when that aborts otherwise, and with an error of the operating
+   * Makes one thumbnail. Throws {@link PictureError}: `unreadable` for a file that is no picture of these formats, is damaged, or takes
+   * too long or too much memory; `too_large` for too many pixels; `busy` where the machine could not draw it in time. Throws another
+   * failure `busy` when too much is waiting, no decoder can be had, or the signal is a deadline that has passed. Rejects with the signal's reason when that aborts otherwise, and with an error of the operating
    * system, its `code` included, where none of the outputs can be written. Only the one that it resolves with is there then.
    */
   render(job: RenderJob, turn: Ticket, signal: AbortSignal): Promise<Rendered>;
@@ -86,7 +86,7 @@ export interface Imager {
   warmUp(): Promise<void>;
   /** Ids of the decoder processes that are alive. */
   readonly pids: readonly number[];
-  /** Ends all decoder processes; what waits or runs fails with 503. Resolves when they have ended. */
+  /** Ends all decoder processes; what waits or runs fails with `busy`. Resolves when they have ended. */
   close(): Promise<void>;
 }
 
@@ -167,8 +167,8 @@ export function makeImager(options: ImagerOptions): Imager {
   async function drawInto(job: RenderJob, turn: Ticket, signal: AbortSignal): Promise<Rendered> {
     const { input, outputs, formats } = job;
     const { format, fileBytes } = await sniffFile(input);
-    if (!format) throw notThumbnailable("broken");
-    if (!formats.has(format)) throw notAllowed();
+    if (!format) throw new PictureError("broken");
+    if (!formats.has(format)) throw new PictureError("type");
     return await withDecoder(turn, signal, async (ask, either) => {
       const info = await inspect(ask, { input, format, fileBytes });
       const plan = planPicture(info, job, maxPixels);
@@ -196,7 +196,7 @@ export function makeImager(options: ImagerOptions): Imager {
       try {
         return await withDecoder(turn, signal, (ask) => inspect(ask, { input: path, format, fileBytes }));
       } catch (error) {
-        if (error instanceof PictureError && error.status === 400) return undefined;
+        if (isFailure(error, "unreadable")) return undefined;
         throw error;
       }
     },
@@ -242,7 +242,7 @@ function mayBeChance({ end }: DecoderEnded): boolean {
 }
 
 function failure(answer: Answer): Error {
-  if (answer.say === "broken") return notThumbnailable("broken", new Error(answer.detail));
+  if (answer.say === "broken") return new PictureError("broken", { cause: new Error(answer.detail) });
   const failed = answer.say === "failed" ? answer : { detail: answer.say, code: undefined };
   return Object.assign(new Error(`Cannot make a thumbnail: ${failed.detail}`), { code: failed.code });
 }

@@ -37,16 +37,14 @@ const ANIMATION_SHARE = 2;
 const MAX_WEBP_SIDE = 16_383;
 
 /**
- * Decides what to draw from the header alone. Throws M_TOO_LARGE 413 for a picture of more than `maxPixels` pixels: such a
- * file may be small, and never is decoded.
+ * Decides what to draw from the header alone. Throws a {@link PictureError} of kind `too_large` for a picture of more than
+ * `maxPixels` pixels: such a file may be small, and never is decoded.
  */
 export function planPicture(info: ImageInfo, wish: Wish, maxPixels: number): Plan {
   if (info.pixels > maxPixels) {
-    throw new PictureError(
-      "pixels",
-      "M_TOO_LARGE",
-      `Cannot make thumbnails of pictures with more than ${maxPixels} pixels`,
-    );
+    throw new PictureError("pixels", {
+      message: `Cannot make thumbnails of pictures with more than ${maxPixels} pixels`,
+    });
   }
   const size = outputSize(wish.spec, info);
   const wantsAnimation = info.animated && wish.spec.animated && wish.allowAnimated;

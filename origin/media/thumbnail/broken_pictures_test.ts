@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../../shared/matrix/failure.ts";
 import type { ThumbnailSpec } from "../../../shared/matrix/thumbnail_size.ts";
 import type { Domain } from "../../domains/domain.ts";
-import { busy, notThumbnailable, PictureError } from "../../imaging/imaging_errors.ts";
+import { busy, PictureError } from "../../imaging/imaging_errors.ts";
 import type { Claim } from "../../platform/fair_queue.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
 import type { Thumbnail } from "../../stores/db/tables/thumbnails.ts";
@@ -13,8 +13,8 @@ import type { Turn } from "./shared_making.ts";
 
 const MINUTE = 60_000;
 const THUMBNAIL: MadeThumbnail = { kind: "stored", thumbnail: { suffix: "made" } as Thumbnail };
-const broken = () => notThumbnailable("broken");
-const tooLarge = () => new PictureError("pixels", "M_TOO_LARGE", "too many pixels");
+const broken = () => new PictureError("broken");
+const tooLarge = () => new PictureError("pixels");
 const domainOf = (serverName: string, formats: readonly string[] = ["jpeg"]) =>
   ({ serverName, thumbnails: { formats: new Set(formats) } }) as unknown as Domain;
 const media = (sha256: string) => ({ blob: { sha256 } }) as Media;
@@ -43,7 +43,7 @@ const make = (sha256: string, wanted = spec(96), domain = domainOf("one.example"
   generate(domain, media(sha256), wanted, turn);
 
 test("a picture that cannot be drawn is not tried again for some minutes, in whatever small size", async () => {
-  for (const error of [broken(), tooLarge(), notThumbnailable("time")]) {
+  for (const error of [broken(), tooLarge(), new PictureError("time")]) {
     tries = 0;
     outcome = () => Promise.reject(error);
     for (const wanted of [spec(96), spec(32), spec(640, { method: "scale" })]) {
@@ -67,7 +67,7 @@ test("another picture, motion, a large size and another domain may do better", a
 });
 
 test("a type that may not be decoded may be once the configuration says so", async () => {
-  outcome = () => Promise.reject(notThumbnailable("type"));
+  outcome = () => Promise.reject(new PictureError("type"));
   await assert.rejects(make("a"));
   await assert.rejects(make("a"));
   assert.equal(tries, 1);
@@ -76,7 +76,7 @@ test("a type that may not be decoded may be once the configuration says so", asy
 });
 
 test("a picture that the machine was too busy for is tried again within a minute, and not at once", async () => {
-  const slow = new PictureError("slow", "M_UNKNOWN", "busy", { status: 503, retryAfterMs: 2_000 });
+  const slow = new PictureError("slow");
   outcome = () => Promise.reject(slow);
   await assert.rejects(make("a"), slow);
   await assert.rejects(make("a"), slow);
@@ -100,9 +100,9 @@ test("what the first tries is on the account of all who wait for it", async () =
 test("failures that are ours are never remembered", async () => {
   const ours = [
     busy(),
-    new MatrixError("M_UNKNOWN", "no room left", { status: 507 }),
-    new MatrixError("M_UNKNOWN", "a parameter", { status: 400 }),
-    new MatrixError("M_NOT_FOUND", "deleted meanwhile"),
+    new Failure("no_room", "no room left"),
+    new Failure("unreadable", "something else that cannot be used"),
+    new Failure("absent", "deleted meanwhile"),
     new Error("the database is gone"),
   ];
   for (const error of ours) {

@@ -1,5 +1,5 @@
 import { essence } from "../../../shared/http/content_headers.ts";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure, isFailure } from "../../../shared/matrix/failure.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import {
   pickThumbnail,
@@ -10,7 +10,7 @@ import {
 import { thumbnailKeyOf } from "../../../shared/tiers/object_key.ts";
 import type { Counted } from "../../access/limits/counted.ts";
 import type { Domain } from "../../domains/domain.ts";
-import { notAllowed } from "../../imaging/imaging_errors.ts";
+import { PictureError } from "../../imaging/imaging_errors.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Claim, Ticket } from "../../platform/fair_queue.ts";
 import { raceAbort } from "../../platform/time.ts";
@@ -155,9 +155,8 @@ function isRemote(media: Media): boolean {
 
 /** A source that is too large to be drawn is its server's fault where it has one. */
 function asOfRemote(error: unknown): unknown {
-  if (!(error instanceof MatrixError) || error.status !== 413) return error;
-  const { errcode, message, mrErrcode } = error;
-  return new MatrixError(errcode, message, { status: 502, mrErrcode, cause: error });
+  if (!isFailure(error, "too_large")) return error;
+  return new Failure("peer_too_large", error.message, { mrErrcode: error.mrErrcode, cause: error });
 }
 
 function keptUnstored(thumbnail: UnstoredThumbnail): MadeThumbnail {
@@ -171,16 +170,19 @@ function stored(thumbnail: Thumbnail): MadeThumbnail {
 /**
  * What is claimed decides nothing of a picture, and little of anything else: what is said to be a text or a video is not looked into.
  *
- * Errors: 400 `M_UNKNOWN` for a type that thumbnails are not made of; for a source of too many bytes 413, and 502 where it is remote. */
+ * Errors: `unreadable` for a type that thumbnails are not made of; for a source of too many bytes `too_large`, and
+ * `peer_too_large` where it is remote.
+ */
 function requireThumbnailable(domain: Domain, media: Media): void {
   const { types, maxSourceBytes } = domain.thumbnails;
   const claimed = essence(media.contentType);
-  if (!claimed.startsWith("image/") && !types.has(claimed)) throw notAllowed();
+  if (!claimed.startsWith("image/") && !types.has(claimed)) throw new PictureError("type");
   if (maxSourceBytes > 0 && media.blob.size > maxSourceBytes) {
-    throw new MatrixError("M_TOO_LARGE", `Cannot make thumbnails of media larger than ${maxSourceBytes} bytes`, {
-      status: isRemote(media) ? 502 : 413,
-      mrErrcode: "M_MEDIA_TOO_LARGE",
-    });
+    throw new Failure(
+      isRemote(media) ? "peer_too_large" : "too_large",
+      `Cannot make thumbnails of media larger than ${maxSourceBytes} bytes`,
+      { mrErrcode: "M_MEDIA_TOO_LARGE" },
+    );
   }
 }
 

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { PictureError } from "../../../origin/imaging/imaging_errors.ts";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { toMatrixError } from "../../../shared/http/failure_answer.ts";
+import { isFailure } from "../../../shared/matrix/failure.ts";
 import { isAlive } from "../../support/is_alive.ts";
 import { until } from "../../support/until.ts";
 import { slowSvg } from "./support/hostile_files.ts";
@@ -22,11 +23,11 @@ const skip = !existsSync("/proc/self/stat") && "there is no /proc";
 const RETRY_MS = 2_000;
 
 function isOurs(error: unknown): boolean {
-  return error instanceof MatrixError && !(error instanceof PictureError) && error.status === 503;
+  return isFailure(error, "busy") && !(error instanceof PictureError);
 }
 
 function isPictures(trouble: string) {
-  return (error: unknown) => error instanceof PictureError && error.trouble === trouble && error.status === 400;
+  return (error: unknown) => error instanceof PictureError && error.trouble === trouble && error.kind === "unreadable";
 }
 
 describe("a decoder that ends while it draws", { skip }, () => {
@@ -39,14 +40,14 @@ describe("a decoder that ends while it draws", { skip }, () => {
     assert.notEqual(studio.imager.pids[0], pid);
   });
 
-  test("by somebody else's signal twice is 503 with a time to retry, and is not held against the picture", async (t) => {
+  test("by somebody else's signal twice is busy with a time to retry, and is not held against the picture", async (t) => {
     const studio = await openStudio(t);
     const { pid, running } = await keepBusy(studio);
     process.kill(pid, "SIGTERM");
     const next = await until(() => studio.imager.pids.find((one) => one !== pid), "another decoder is started");
     await untilLongDrawing(next);
     process.kill(next, "SIGKILL");
-    await assert.rejects(running, (error) => isOurs(error) && (error as MatrixError).retryAfterMs === RETRY_MS);
+    await assert.rejects(running, (error) => isOurs(error) && toMatrixError(error).retryAfterMs === RETRY_MS);
     assert.deepEqual(await readdir(studio.folder), ["source-0"]);
   });
 
@@ -82,12 +83,12 @@ describe("a decoder that ends while it draws", { skip }, () => {
     const { place, renderFile } = await openStudio(t, { timeLimit: { cpuMs: 60_000, wallMs: 300 } });
     await assert.rejects(
       renderFile(await place(slowSvg())),
-      (error) => error instanceof PictureError && error.trouble === "slow" && error.status === 503,
+      (error) => error instanceof PictureError && error.trouble === "slow" && error.kind === "busy",
     );
   });
 });
 
-test("decoders killed at random while many pictures are drawn: each is made or 503, and no process is left", {
+test("decoders killed at random while many pictures are drawn: each is made or busy, and no process is left", {
   skip,
 }, async (t) => {
   const { imager, place, renderFile, make } = await openStudio(t, { processes: 3, queueLength: 100 });
@@ -107,14 +108,14 @@ test("decoders killed at random while many pictures are drawn: each is made or 5
     Array.from({ length: 40 }, () =>
       renderFile(path).then(
         ({ rendered }) => rendered.kind,
-        (error) => (isOurs(error) ? "503" : String(error)),
+        (error) => (isOurs(error) ? "busy" : String(error)),
       ),
     ),
   );
   over = true;
   await killing;
   assert.deepEqual(
-    outcomes.filter((one) => one !== "image" && one !== "503"),
+    outcomes.filter((one) => one !== "image" && one !== "busy"),
     [],
   );
   assert.equal((await make(await corners(400, 400).jpeg().toBuffer())).kind, "image");
@@ -124,7 +125,7 @@ test("decoders killed at random while many pictures are drawn: each is made or 5
   await until(() => [...seen].filter(isAlive).length === 0, "all have ended");
 });
 
-test("where no process can be started it is 503, and is drawn once one can", { skip }, async (t) => {
+test("where no process can be started it is busy, and is drawn once one can", { skip }, async (t) => {
   const { folder, place } = await openStudio(t);
   const program = fileURLToPath(new URL("./support/no_descriptors.ts", import.meta.url));
   const input = await place(await corners(400, 400).jpeg().toBuffer());
@@ -136,5 +137,5 @@ test("where no process can be started it is 503, and is drawn once one can", { s
   child.stdout.on("data", (text) => said.push(String(text)));
   const [code] = await once(child, "close");
   assert.equal(code, 0);
-  assert.deepEqual(JSON.parse(said.join("")), ["503", "image"]);
+  assert.deepEqual(JSON.parse(said.join("")), ["busy", "image"]);
 });

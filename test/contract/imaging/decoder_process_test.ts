@@ -15,10 +15,8 @@ import { corners, plain } from "./support/pictures.ts";
 import { FORMATS, openStudio } from "./support/studio.ts";
 
 const BUSY = {
-  errcode: "M_UNKNOWN",
-  status: 503,
+  kind: "busy",
   message: "Cannot make thumbnails at the moment: try again",
-  retryAfterMs: 2000,
 };
 const withoutProc = !existsSync("/proc/self/environ") && "there is no /proc";
 

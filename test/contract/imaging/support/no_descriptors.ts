@@ -1,7 +1,7 @@
 // A program for tests: it uses up its descriptors, asks for a picture, gives them back, asks again, and tells what came of both.
 import { closeSync, openSync } from "node:fs";
 import { makeImager } from "../../../../origin/imaging/imager.ts";
-import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../../../shared/matrix/failure.ts";
 import { FORMATS } from "./studio.ts";
 
 const [input = "", output = ""] = process.argv.slice(2);
@@ -31,6 +31,6 @@ async function ask(): Promise<string> {
   try {
     return (await imager.render(job, imager.turn([{ name: "asker", weight: 1 }]), AbortSignal.timeout(60_000))).kind;
   } catch (error) {
-    return error instanceof MatrixError ? String(error.status) : String(error);
+    return error instanceof Failure ? error.kind : String(error);
   }
 }
