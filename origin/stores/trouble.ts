@@ -1,5 +1,5 @@
 import { toMatrixError } from "../../shared/http/failure_answer.ts";
-import { isFailure } from "../../shared/matrix/failure.ts";
+import { Failure, type FailureKind, isFailure } from "../../shared/matrix/failure.ts";
 import { MatrixError } from "../../shared/matrix/matrix_error.ts";
 import { sqlState } from "./db/sql_state.ts";
 import { statusOf } from "./objects/s3/s3_errors.ts";
@@ -80,24 +80,24 @@ function ownTrouble(error: unknown): Trouble | undefined {
   return BY_ERRNO.get(code) ?? BY_NAME.get(name);
 }
 
-/** What a client is told of a trouble: a status, a message, and when to try again (in milliseconds). */
-const TOLD: Readonly<Record<Trouble, readonly [status: number, message: string, retryAfterMs: number]>> = {
+/** What is told of a trouble: as which kind of failure, in which words, and when to try again (in milliseconds). */
+const TOLD: Readonly<Record<Trouble, readonly [kind: FailureKind, message: string, retryAfterMs: number]>> = {
   // Somebody must make room first.
-  no_room: [INSUFFICIENT_STORAGE, "The server has no room left", 60_000],
-  read_only: [503, "The server cannot store anything at the moment", 10_000],
-  busy: [503, "The server is overloaded at the moment", 2_000],
-  away: [503, "The server cannot be reached in full at the moment", 2_000],
+  no_room: ["no_room", "The server has no room left", 60_000],
+  read_only: ["unavailable", "The server cannot store anything at the moment", 10_000],
+  busy: ["busy", "The server is overloaded at the moment", 2_000],
+  away: ["unavailable", "The server cannot be reached in full at the moment", 2_000],
 };
 
-/** The error that says so: 507 where there is no room, else 503, each with a time to retry. What really happened is the cause. */
-export function tellTrouble(trouble: Trouble, cause: unknown): MatrixError {
-  const [status, message, retryAfterMs] = TOLD[trouble];
-  return new MatrixError("M_UNKNOWN", message, { status, retryAfterMs, cause });
+/** The failure that says so, with a time to retry. What really happened is the cause. */
+export function tellTrouble(trouble: Trouble, cause: unknown): Failure {
+  const [kind, message, retryAfterMs] = TOLD[trouble];
+  return new Failure(kind, message, { retryAfterMs, cause });
 }
 
-/** A `MatrixError` as it is, what is told of a failure by its kind, and what is told of a trouble; `undefined` for everything else. */
+/** What a client is told of a failure, of a MatrixError and of a trouble; `undefined` for everything else. */
 export function toldOf(thrown: unknown): MatrixError | undefined {
   if (thrown instanceof MatrixError || isFailure(thrown)) return toMatrixError(thrown);
   const trouble = troubleOf(thrown);
-  return trouble && tellTrouble(trouble, thrown);
+  return trouble && toMatrixError(tellTrouble(trouble, thrown));
 }

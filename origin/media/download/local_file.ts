@@ -1,6 +1,6 @@
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { type Failure, isFailure } from "../../../shared/matrix/failure.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
 import type { Datastore, FindDatastore } from "../../stores/objects/datastore.ts";
@@ -56,7 +56,7 @@ export function makeLocalFile(parts: { readonly datastores: FindDatastore; reado
       return { path, dispose };
     } catch (error) {
       await dispose();
-      throw error instanceof MatrixError && troubleOf(error.cause) === "no_room" ? new CannotCopy(error) : error;
+      throw isFailure(error, "no_room") ? new CannotCopy(error) : error;
     } finally {
       await file.close();
     }
@@ -65,9 +65,9 @@ export function makeLocalFile(parts: { readonly datastores: FindDatastore; reado
 
 /** This folder cannot be written: another may do. */
 class CannotCopy extends Error {
-  readonly told: MatrixError;
+  readonly told: Failure;
 
-  constructor(told: MatrixError) {
+  constructor(told: Failure) {
     super(told.message, { cause: told });
     this.told = told;
   }
@@ -82,7 +82,7 @@ async function create(folder: string, path: string): Promise<FileHandle> {
   }
 }
 
-function cannotCopy(cause: unknown): MatrixError {
+function cannotCopy(cause: unknown): Failure {
   return troubleOf(cause) === "no_room" ? cannotStore(cause) : cannotRead(cause);
 }
 

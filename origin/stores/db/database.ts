@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Pool, PoolClient, QueryConfig, QueryResult } from "pg";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../../shared/matrix/failure.ts";
 import { tellTrouble, troubleOf } from "../trouble.ts";
 import { sqlState } from "./sql_state.ts";
 
@@ -12,7 +12,7 @@ export interface Queryable {
    *
    * Errors: the driver's, with the five-character `code` that the server sent. Where the database is in trouble (`trouble.ts`:
    * the connection is lost, too many wait for one, it is read-only, a lock or the statement takes too long, its disk is full …)
-   * what a client is to be told: 503, or 507. That is so outside of a transaction, and of the transaction as a whole.
+   * a failure: unavailable, busy, or no room. That is so outside of a transaction, and of the transaction as a whole.
    */
   query<R = Record<string, unknown>>(
     sql: string,
@@ -197,9 +197,8 @@ function endsConnection(error: unknown): boolean {
   return state === undefined ? !(error instanceof RangeError) : ENDS_CONNECTION.test(state);
 }
 
-function unavailable(cause?: unknown): MatrixError {
-  return new MatrixError("M_UNKNOWN", "The database is not available at the moment", {
-    status: 503,
+function unavailable(cause?: unknown): Failure {
+  return new Failure("unavailable", "The database is not available at the moment", {
     retryAfterMs: RETRY_AFTER_MS,
     cause,
   });

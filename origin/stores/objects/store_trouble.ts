@@ -1,18 +1,14 @@
 import { Failure } from "../../../shared/matrix/failure.ts";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { troubleOf } from "../trouble.ts";
 
-/** What a client is told where a datastore fails: the one place that makes such errors. What really happened is the cause. */
+/** What is thrown where a datastore fails: failures of a kind, whose cause is what really happened. */
 
 const CANNOT_READ = "Cannot read the media at the moment";
 const RETRY_MS = 5_000;
-/** Somebody must make room first. */
-const NO_ROOM_RETRY_MS = 60_000;
-const INSUFFICIENT_STORAGE = 507;
 
-/** 503 with a time to retry: a body that should be there is not, or its datastore does not answer. */
-export function cannotRead(cause: unknown): MatrixError {
-  return trouble(CANNOT_READ, 503, RETRY_MS, cause);
+/** Unavailable for a while: a body that should be there is not, or its datastore does not answer. */
+export function cannotRead(cause: unknown): Failure {
+  return unavailable(CANNOT_READ, cause);
 }
 
 /**
@@ -28,11 +24,11 @@ export class LostObject extends Failure {
   }
 }
 
-/** 503 with a time to retry, or 507 where there is no room left. */
-export function cannotStore(cause: unknown): MatrixError {
+/** Unavailable for a while, or no room left. */
+export function cannotStore(cause: unknown): Failure {
   return troubleOf(cause) === "no_room"
-    ? trouble("Cannot store the media: the server has no room left", INSUFFICIENT_STORAGE, NO_ROOM_RETRY_MS, cause)
-    : trouble("Cannot store the media at the moment", 503, RETRY_MS, cause);
+    ? new Failure("no_room", "Cannot store the media: the server has no room left", { cause })
+    : unavailable("Cannot store the media at the moment", cause);
 }
 
 /**
@@ -40,7 +36,7 @@ export function cannotStore(cause: unknown): MatrixError {
  * gone (an abort of `signal` that is no deadline) is thrown as it is.
  */
 export async function telling<T>(
-  tell: (cause: unknown) => MatrixError,
+  tell: (cause: unknown) => Failure,
   signal: AbortSignal,
   work: () => Promise<T>,
 ): Promise<T> {
@@ -53,6 +49,6 @@ export async function telling<T>(
   }
 }
 
-function trouble(message: string, status: number, retryAfterMs: number, cause: unknown): MatrixError {
-  return new MatrixError("M_UNKNOWN", message, { status, retryAfterMs, cause });
+function unavailable(message: string, cause: unknown): Failure {
+  return new Failure("unavailable", message, { retryAfterMs: RETRY_MS, cause });
 }

@@ -5,7 +5,7 @@ import { inspect } from "node:util";
 import type { Database, PayloadListener, Queryable } from "../../../origin/stores/db/database.ts";
 import { openPostgres } from "../../../origin/stores/db/postgres.ts";
 import { sqlState } from "../../../origin/stores/db/sql_state.ts";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { isFailure } from "../../../shared/matrix/failure.ts";
 import { databaseKinds, newDatabase, openTestDatabase } from "../../support/database.ts";
 import { type Lifetime, lifetimeOfSuite } from "../../support/lifetime.ts";
 import { until } from "../../support/until.ts";
@@ -179,7 +179,7 @@ describe("Postgres", { skip: postgres?.skip ?? false }, () => {
     const answers = await Promise.allSettled(Array.from({ length: 150 }, () => db.query("SELECT pg_sleep(0.001)")));
     const refused = answers.filter((answer) => answer.status === "rejected").map((answer) => answer.reason);
     assert.equal(answers.length - refused.length, 100);
-    assert.ok(refused.every((error) => error instanceof MatrixError && error.status === 503 && error.retryAfterMs));
+    assert.ok(refused.every((error) => isFailure(error, "unavailable") && error.retryAfterMs));
   });
 
   test("a connection that the server ends fails its query only; the next one is new", async (t) => {

@@ -6,7 +6,7 @@ import { before, describe, test } from "node:test";
 import type { Datastore } from "../../../origin/stores/objects/datastore.ts";
 import { makeFileDatastore } from "../../../origin/stores/objects/file.ts";
 import { makeS3Datastore } from "../../../origin/stores/objects/s3.ts";
-import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { toMatrixError } from "../../../shared/http/failure_answer.ts";
 import { openTestBucket } from "../../support/bucket.ts";
 import { type Lifetime, lifetimeOfSuite } from "../../support/lifetime.ts";
 import { until } from "../../support/until.ts";
@@ -339,7 +339,8 @@ describe("a folder as a datastore", () => {
     const staged = join(folder, "staged");
     await writeFile(staged, "x");
     const put = store.put(store.locationFor(SHA256, 1), { path: staged, size: 1, sha256: SHA256 }, SIGNAL);
-    await assert.rejects(put, (error: MatrixError) => {
+    await assert.rejects(put, (thrown: unknown) => {
+      const error = toMatrixError(thrown);
       assert.deepEqual([error.errcode, error.status, error.retryAfterMs], ["M_UNKNOWN", 503, 5_000]);
       assert.ok(!error.message.includes(folder));
       return true;

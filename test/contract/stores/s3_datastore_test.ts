@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import type { IncomingHttpHeaders } from "node:http";
 import { describe, test } from "node:test";
 import { makeS3Datastore } from "../../../origin/stores/objects/s3.ts";
-import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { toMatrixError } from "../../../shared/http/failure_answer.ts";
 import { openTestBucket } from "../../support/bucket.ts";
 import { read, SIGNAL, stage, testFolder } from "./bodies.ts";
 import { refuse, startFailingStore } from "./failing_store.ts";
 
 /** Of what a client is told, when the store has failed for this reason. */
-function isTrouble(cause: RegExp): (error: MatrixError) => boolean {
-  return (error) => {
+function isTrouble(cause: RegExp): (thrown: unknown) => boolean {
+  return (thrown) => {
+    const error = toMatrixError(thrown);
     assert.deepEqual([error.errcode, error.status, error.retryAfterMs], ["M_UNKNOWN", 503, 5_000]);
     const { name, message } = error.cause as Error;
     assert.match(`${name}: ${message}`, cause);

@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import { makeEdgeBucket } from "../../../origin/stores/bucket/edge_bucket.ts";
 import type { Datastore, StagedFile } from "../../../origin/stores/objects/datastore.ts";
 import { makeS3Datastore, type S3DatastoreOptions } from "../../../origin/stores/objects/s3.ts";
-import type { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { toMatrixError } from "../../../shared/http/failure_answer.ts";
 import type { Lifetime } from "../../support/lifetime.ts";
 import { until } from "../../support/until.ts";
 import { read, SIGNAL, stage, testFolder } from "./bodies.ts";
@@ -37,7 +37,8 @@ async function stageLarge(store: Datastore): Promise<StagedFile> {
   return { ...file, size: LARGE_BYTES };
 }
 
-const trouble = (status: number, cause: RegExp) => (error: MatrixError) => {
+const trouble = (status: number, cause: RegExp) => (thrown: unknown) => {
+  const error = toMatrixError(thrown);
   assert.deepEqual([error.errcode, error.status], ["M_UNKNOWN", status]);
   assert.ok((error.retryAfterMs ?? 0) > 0);
   assert.match(String(error.cause), cause);
@@ -58,7 +59,8 @@ describe("an S3 store in a bad hour", () => {
     const full = await startFailingStore(t, (_request, response) => refuse(response, 507, "XMinioStorageFull"));
     const { store } = await open(t, full);
     const put = store.put("ab", await stage(store, Buffer.from("hello")), SIGNAL);
-    await assert.rejects(put, (error: MatrixError) => {
+    await assert.rejects(put, (thrown: unknown) => {
+      const error = toMatrixError(thrown);
       assert.match(error.message, /no room left/);
       return trouble(507, /XMinioStorageFull/)(error);
     });

@@ -102,7 +102,7 @@ test("a disk of the embedded database that is full is 507 until there is room", 
   await disk.fill();
   await assert.rejects(
     origin.app.db.query("CREATE TABLE more AS SELECT repeat(n::text, 500) FROM generate_series(1, 20000) AS n"),
-    { status: 507 },
+    { kind: "no_room" },
   );
   await rm(disk.ballast);
   assert.equal((await send()).status, 200);
