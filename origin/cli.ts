@@ -3,11 +3,11 @@ import { Command, Option } from "commander";
 import {
   edgeEngine,
   type GivenOptions,
-  launchOptions,
+  settingsOptions,
   withConfigOptions,
   withEdgePort,
   withEngine,
-  withLocalEdge,
+  withOriginOptions,
   withoutOldFlags,
   withPort,
   withWorkers,
@@ -15,23 +15,18 @@ import {
 import { checkConfig, printReference } from "./commands/config_commands.ts";
 import { startBoth } from "./commands/dev/start_both.ts";
 import { startEdgeAlone } from "./commands/edge/start_edge.ts";
-import { sayOn } from "./commands/say.ts";
-import { makeSecret } from "./commands/secret.ts";
+import { openOutput, programVersion, runService } from "./commands/program.ts";
 import {
   combineKeys,
   generateKey,
   SIGNING_KEY_FORMATS,
   type SigningKeyOutput,
 } from "./commands/signing_key_commands.ts";
-import { stopSignal } from "./commands/stop_signal.ts";
-import { programVersion } from "./commands/version.ts";
-import { steadyClock } from "./platform/clock.ts";
+import { startOrigin } from "./main.ts";
 
-/** `mxcdn <command>`. */
+/** The command line: `mxcdn <command>`. */
 
-// Whoever reads what we say may stop reading it; that must not end the service.
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
-const say = sayOn(process);
+const output = openOutput();
 const repoConfig = process.env.REPO_CONFIG;
 
 /** Ends with this exit code, whatever is still open. */
@@ -47,23 +42,20 @@ const program = new Command("mxcdn")
 withWorkers(withEngine(withEdgePort(withPort(withConfigOptions(program.command("start"))))))
   .description("Runs both tiers on this machine, for development and for trying: the origin, and the edge in workerd.")
   .action(async (given: GivenOptions) => {
-    const options = { ...launchOptions(given, repoConfig), engine: edgeEngine(given), workers: given.workers ?? 1 };
-    end(await startBoth(options, { say, makeSecret, stop: stopSignal(steadyClock), now: steadyClock }));
+    const options = { ...settingsOptions(given, repoConfig), engine: edgeEngine(given), workers: given.workers ?? 1 };
+    await runService(output, (context) => startBoth(options, context));
   });
 
-withWorkers(withLocalEdge(withEdgePort(withPort(withConfigOptions(program.command("origin"))))))
+withOriginOptions(program.command("origin"))
   .description("Runs the origin alone.")
-  .action(async () => {
-    const { main } = await import("./main.ts");
-    await main(process.argv.slice(process.argv.indexOf("origin") + 1));
-  });
+  .action((given: GivenOptions) => startOrigin(given, output));
 
 withEngine(withEdgePort(withPort(withConfigOptions(program.command("edge")))))
   .description("Runs the edge alone, in workerd, for development and for trying.")
   .option("--origin <url>", "where the origin is, instead of what the configuration says")
   .action(async (given: GivenOptions & { origin?: string }) => {
-    const options = { ...launchOptions(given, repoConfig), origin: given.origin, engine: edgeEngine(given) };
-    end(await startEdgeAlone(options, { say, makeSecret, stop: stopSignal(steadyClock), now: steadyClock }));
+    const options = { ...settingsOptions(given, repoConfig), origin: given.origin, engine: edgeEngine(given) };
+    await runService(output, (context) => startEdgeAlone(options, context));
   });
 
 const config = program.command("config").description("Checks and explains the configuration.");
@@ -75,13 +67,13 @@ config
   .option("--probe", "ask each homeserver, too, whether it is the one that is meant (csApi)")
   .action(async (path: string | undefined, { probe = false }: { probe?: boolean }) => {
     const options = { config: path, repoConfig: path === undefined ? repoConfig : undefined, data: "./data", probe };
-    end(await checkConfig({ ...options, localEdge: false }, say, makeSecret));
+    end(await checkConfig({ ...options, localEdge: false }, output));
   });
 
 config
   .command("reference")
   .description("Prints the reference of all keys, in Markdown.")
-  .action(() => printReference(say));
+  .action(() => printReference(output));
 
 const signingKey = program
   .command("signing-key")
@@ -98,14 +90,14 @@ for (const command of [signingKey.command("generate"), program.command("generate
   withKeyOutput(command)
     .description("Makes a new key, or converts the first key of a file.")
     .option("--input <file>", "a key file of any form, to be converted")
-    .action(async (given: SigningKeyOutput & { input?: string }) => end(await generateKey(given, say)));
+    .action(async (given: SigningKeyOutput & { input?: string }) => end(await generateKey(given, output)));
 }
 
 for (const command of [signingKey.command("combine"), program.command("combine_signing_keys", { hidden: true })]) {
   withKeyOutput(command)
     .description("Puts the keys of several files into one, as for a homeserver that is to publish them all.")
     .argument("<files...>", "key files of any form")
-    .action(async (files: string[], given: SigningKeyOutput) => end(await combineKeys(given, files, say)));
+    .action(async (files: string[], given: SigningKeyOutput) => end(await combineKeys(given, files, output)));
 }
 
 await program.parseAsync(withoutOldFlags(process.argv.slice(2)), { from: "user" });

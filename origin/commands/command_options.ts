@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { EdgeEngine } from "./edge/edge_part.ts";
-import type { LaunchOptions } from "./settings.ts";
+import type { EdgeEngine } from "./edge/local_edge.ts";
+import type { SettingsOptions } from "./settings.ts";
+
+/** The options that several commands share, and those of matrix-media-repo that stand for them. */
 
 const MAX_WORKERS = 256;
 
@@ -33,8 +35,13 @@ export function withEdgePort(command: Command): Command {
   return command.option("--edge-port <number>", "the local edge's port, instead of edge.localPort", readPort);
 }
 
+/** Adds the options of an origin that runs alone. */
+export function withOriginOptions(command: Command): Command {
+  return withWorkers(withLocalEdge(withEdgePort(withPort(withConfigOptions(command)))));
+}
+
 /** Adds the option that pairs an origin with a local edge. */
-export function withLocalEdge(command: Command): Command {
+function withLocalEdge(command: Command): Command {
   return command.addOption(
     new Option(
       "--local-edge",
@@ -61,7 +68,7 @@ export function edgeEngine({ watch = false, wranglerDev = false }: GivenOptions)
 }
 
 /** Puts options and environment together. */
-export function launchOptions(given: GivenOptions, repoConfig: string | undefined): LaunchOptions {
+export function settingsOptions(given: GivenOptions, repoConfig: string | undefined): SettingsOptions {
   const { config, data, port, edgePort, localEdge = false } = given;
   return { config, repoConfig, data, port, edgePort, localEdge };
 }

@@ -2,65 +2,59 @@ import { type ConfigProblem, formatProblem } from "../config/checks/config_error
 import { watchConfig } from "../config/files/watch.ts";
 import type { Config } from "../config/schema.ts";
 import { raceAbort } from "../platform/time.ts";
-import { demandKeys } from "./demand_keys.ts";
-import { embeddedNotice } from "./dev/embedded_notice.ts";
-import type { Say } from "./say.ts";
-import { type LaunchOptions, loadSettings, type Settings } from "./settings.ts";
-import { aborted } from "./stop_signal.ts";
-import { explain } from "./trouble/explain.ts";
-import { demandFolder, demandPorts, foldersOf } from "./trouble/preflight.ts";
-import type { UnexpectedErrors } from "./unexpected_errors.ts";
+import { aborted, type Output, type ServiceContext, type UnexpectedErrors } from "./program.ts";
+import { loadSettings, requireKeys, type Settings, type SettingsOptions } from "./settings.ts";
+import { describeError } from "./trouble/describe_error.ts";
+import { foldersOf, requireFolder, requirePorts } from "./trouble/preflight.ts";
+
+/** An origin of one process: checks what it needs, builds and serves it, and applies configuration changes until the end. */
 
 /** An origin that was built. */
 export interface RunnableApp {
   listen(): Promise<{ address: string }>;
   close(): Promise<void>;
-  /** What an operator should know of now: a line each. */
+  /** What an operator should know at the moment: a line each. */
   notices?(): readonly string[];
-  /** Takes over a changed configuration; resolves with the keys that hold only after a restart. */
+  /** Applies a changed configuration; resolves with the keys that need a restart. */
   reconfigure?(config: Config): Promise<readonly string[]>;
-  /** Logs and counts an error that nobody has foreseen. */
+  /** Logs and counts an error that nothing caught. */
   unexpected?(error: unknown): void;
 }
 
-/** What running an origin needs from outside. */
-export interface OriginParts {
+/** What running an origin needs from its process. */
+export interface OriginContext extends Pick<ServiceContext, "output" | "stop"> {
   readonly build: (config: Config) => Promise<RunnableApp>;
-  readonly say: Say;
-  readonly makeSecret: () => string;
-  /** Aborted when the process is asked to end. */
-  readonly stop: AbortSignal;
   readonly unexpected: Pick<UnexpectedErrors, "happened" | "reportTo">;
-  /** Somebody else has said already what there is to say of the configuration. */
+  /** The parent process has printed the notes on the configuration already. */
   readonly quiet: boolean;
   /** The process above has opened the port, and shares it. */
   readonly isWorker?: boolean;
 }
 
-/** Closing gets so long, in milliseconds: more than it should need, and less than whoever stops us has patience. */
+/** The limit for closing, in milliseconds: more than it should need, less than service managers wait before they kill. */
 const CLOSE_MS = 18_000;
 
-/** The exit code after an error that nobody has foreseen (`EX_SOFTWARE` of sysexits.h). What keeps us from starting has 1. */
+/** The exit code after an error that nothing caught (`EX_SOFTWARE` of sysexits.h). A failed start has 1. */
 const UNEXPECTED = 70;
 
 /**
- * Runs an origin until it is asked to end, or something happens that nobody has foreseen. Resolves with the exit code; what keeps
- * it from starting, it says itself.
+ * Runs an origin until it is asked to end, or until an error that nothing caught. Resolves with the exit code; prints by itself
+ * why it cannot start.
  */
-export async function runOrigin(options: LaunchOptions, parts: OriginParts): Promise<number> {
-  const { say, stop, unexpected } = parts;
+export async function runOrigin(options: SettingsOptions, context: OriginContext): Promise<number> {
+  const { output, stop, unexpected } = context;
   try {
-    const settings = await demandKeys(await loadSettings(options, parts.makeSecret));
-    if (!parts.quiet) announce(settings, say);
-    if (!parts.isWorker) await demandPorts(settings.config);
-    for (const folder of foldersOf(settings.config)) await demandFolder(folder);
-    const app = await raceAbort(parts.build(settings.config), unexpected.happened);
+    const settings = await requireKeys(await loadSettings(options));
+    if (!context.quiet) announce(settings, output);
+    if (!context.isWorker) await requirePorts(settings.config);
+    for (const folder of foldersOf(settings.config)) await requireFolder(folder);
+    const app = await raceAbort(context.build(settings.config), unexpected.happened);
     unexpected.reportTo((error) => app.unexpected?.(error));
     try {
       const { address } = await app.listen();
-      if (!parts.quiet) say.line(`the origin answers at ${address}`);
-      for (const notice of app.notices?.() ?? []) say.warn(`warning: ${notice}`);
-      const watch = settings.path === undefined ? undefined : await follow(settings.path, settings, app, say);
+      if (!context.quiet) output.line(`the origin answers at ${address}`);
+      for (const notice of app.notices?.() ?? []) output.warn(`warning: ${notice}`);
+      const watch = settings.path === undefined ? undefined : await follow(settings.path, settings, app, output);
       await aborted(AbortSignal.any([stop, unexpected.happened]));
       watch?.close();
     } finally {
@@ -70,43 +64,52 @@ export async function runOrigin(options: LaunchOptions, parts: OriginParts): Pro
   } catch (error) {
     if (unexpected.happened.aborted) return UNEXPECTED;
     if (stop.aborted) return 0;
-    for (const line of explain(error)) say.warn(line);
+    for (const line of describeError(error)) output.warn(line);
     return 1;
   }
 }
 
-/** Says once what there is to say of a configuration. */
-export function announce(settings: Settings, say: Say): void {
-  if (settings.path !== undefined) say.line(`configuration: ${settings.path}`);
-  for (const warning of settings.warnings) say.warn(`warning: ${formatProblem(warning)}`);
+/** Prints where the configuration comes from, and its warnings. */
+export function announce(settings: Settings, output: Output): void {
+  if (settings.path !== undefined) output.line(`configuration: ${settings.path}`);
+  for (const warning of settings.warnings) output.warn(`warning: ${formatProblem(warning)}`);
   const notice = embeddedNotice(settings.config);
-  if (notice !== undefined) say.line(notice);
+  if (notice !== undefined) output.line(notice);
 }
 
-function follow(path: string, settings: Settings, app: RunnableApp, say: Say): Promise<{ close(): void }> {
+/** What to say once at start where the embedded database is used; `undefined` where PostgreSQL is. */
+function embeddedNotice(config: Config): string | undefined {
+  if (config.database.postgres !== "") return undefined;
+  return (
+    `the database is the embedded one in ${config.database.folder}: good for trying, developing and one small server. ` +
+    "It survives a crash of the process, not a power failure; for more, set database.postgres"
+  );
+}
+
+function follow(path: string, settings: Settings, app: RunnableApp, output: Output): Promise<{ close(): void }> {
   let said = new Set(settings.warnings.map(gist));
   return watchConfig(path, {
     known: settings.known,
-    load: async () => demandKeys(await settings.reload()),
+    load: async () => requireKeys(await settings.reload()),
     async onChange({ config, warnings }) {
       for (const warning of warnings.filter((one) => !said.has(gist(one)))) {
-        say.warn(`warning: ${formatProblem(warning)}`);
+        output.warn(`warning: ${formatProblem(warning)}`);
       }
       said = new Set(warnings.map(gist));
-      if (!app.reconfigure) return say.warn("the configuration has changed: restart to make it hold");
+      if (!app.reconfigure) return output.warn("the configuration has changed: restart to make it hold");
       const keys = await app.reconfigure(config);
       const rest = keys.length === 0 ? "" : `, but for ${keys.join(", ")}: that needs a restart`;
-      say.line(`the changed configuration holds now${rest}`);
+      output.line(`the changed configuration holds now${rest}`);
     },
-    onBroken: (error) => say.warn(`the changed configuration is not used: ${explain(error).join("; ")}`),
+    onBroken: (error) => output.warn(`the changed configuration is not used: ${describeError(error).join("; ")}`),
     onFailed: (error) => {
-      const why = explain(error).join("; ");
-      say.warn(`the changed configuration does not hold, or not everywhere; it is tried again: ${why}`);
+      const why = describeError(error).join("; ");
+      output.warn(`the changed configuration does not hold, or not everywhere; it is tried again: ${why}`);
     },
   });
 }
 
-/** What a warning says, wherever it stands by now. */
+/** A warning without its place in the file. */
 function gist({ file, key, message }: ConfigProblem): string {
   return `${key || file} ${message}`;
 }

@@ -6,7 +6,9 @@ import {
   type SigningKeySeed,
   writeSigningKeys,
 } from "../matrix/signing_keys.ts";
-import type { Say } from "./say.ts";
+import type { Output } from "./program.ts";
+
+/** `mxcdn signing-key generate` and `mxcdn signing-key combine`. */
 
 /** The forms that key files come in: this repository's (matrix-media-repo's), Synapse's and Dendrite's. */
 export const SIGNING_KEY_FORMATS = ["mmr", "synapse", "dendrite"] as const satisfies readonly SigningKeyFormat[];
@@ -23,27 +25,31 @@ export interface SigningKeyOutput {
  */
 export async function generateKey(
   to: SigningKeyOutput & { readonly input?: string | undefined },
-  say: Say,
+  output: Output,
 ): Promise<number> {
-  return await writingKeys(to, say, async () => {
+  return await writingKeys(to, output, async () => {
     const read = to.input === undefined ? undefined : await readKeyFile(to.input);
     return [read?.[0] ?? generateSigningKey()];
   });
 }
 
 /** `mxcdn signing-key combine`: all keys of several files in one, in their order. Two of the same id are an error. */
-export async function combineKeys(to: SigningKeyOutput, files: readonly string[], say: Say): Promise<number> {
-  return await writingKeys(to, say, async () => (await Promise.all(files.map(readKeyFile))).flat());
+export async function combineKeys(to: SigningKeyOutput, files: readonly string[], output: Output): Promise<number> {
+  return await writingKeys(to, output, async () => (await Promise.all(files.map(readKeyFile))).flat());
 }
 
-async function writingKeys(to: SigningKeyOutput, say: Say, make: () => Promise<SigningKeySeed[]>): Promise<number> {
+async function writingKeys(
+  to: SigningKeyOutput,
+  output: Output,
+  make: () => Promise<SigningKeySeed[]>,
+): Promise<number> {
   try {
     const keys = await make();
     await writeFile(to.output, writeSigningKeys(keys, to.format), { flag: "wx", mode: 0o600 });
-    say.raw(`${to.output}: ${keys.map((key) => key.keyId).join(", ")}\n`);
+    output.raw(`${to.output}: ${keys.map((key) => key.keyId).join(", ")}\n`);
     return 0;
   } catch (error) {
-    say.rawWarn(`mxcdn: ${explainKeyError(to.output, error)}\n`);
+    output.rawWarn(`mxcdn: ${explainKeyError(to.output, error)}\n`);
     return 1;
   }
 }

@@ -1,25 +1,28 @@
+import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../../config/checks/config_error.ts";
 import { type LoadedConfig, type LoadOptions, parseConfig } from "../../config/load.ts";
 import { MIN_SECRET_LENGTH } from "../../config/sections/edge.ts";
 
-/** The secrets of an installation that nobody has configured. */
+/** The built-in configuration for a machine that has none, and the secrets that it keeps. */
+
+/** The secrets of an installation without a configuration. */
 export interface DevSecrets {
-  /** The application service's token: whoever sends it is `@dev:localhost`, or the user of `localhost` that `user_id` names. */
+  /** The application service's token: its sender is `@dev:localhost`, or the user of `localhost` that `user_id` names. */
   readonly token: string;
   /** What both tiers sign their hop with. */
   readonly hopSecret: string;
 }
 
-/** The server name of an installation that nobody has configured. */
+/** The server name of an installation without a configuration. */
 export const DEV_SERVER_NAME = "localhost";
 
 /**
  * Reads the secrets kept in a folder (`secrets.json`, readable by its owner only), or makes them there. Throws
  * `ConfigError` where the file holds something else.
  */
-export async function keepDevSecrets(folder: string, makeSecret: () => string): Promise<DevSecrets> {
+export async function keepDevSecrets(folder: string): Promise<DevSecrets> {
   const file = join(folder, "secrets.json");
   const text = await readFile(file, "utf8").catch(() => undefined);
   if (text !== undefined) return readSecrets(file, text);
@@ -28,6 +31,11 @@ export async function keepDevSecrets(folder: string, makeSecret: () => string): 
   await writeFile(`${file}.new`, `${JSON.stringify(secrets, undefined, 2)}\n`, { mode: 0o600 });
   await rename(`${file}.new`, file);
   return secrets;
+}
+
+/** 256 bits at random, in 43 characters that need no quoting anywhere. */
+function makeSecret(): string {
+  return randomBytes(32).toString("base64url");
 }
 
 function readSecrets(file: string, text: string): DevSecrets {

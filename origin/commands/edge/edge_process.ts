@@ -2,19 +2,19 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
 import type { Miniflare } from "miniflare";
-import { explain } from "../trouble/explain.ts";
-import { EDGE_PORT } from "../trouble/port_trouble.ts";
-import { demandPort } from "../trouble/preflight.ts";
+import { describeError } from "../trouble/describe_error.ts";
+import { EDGE_PORT } from "../trouble/local_trouble.ts";
+import { requirePort } from "../trouble/preflight.ts";
 import { bundleWorker, endBundler, type WorkerSource, watchWorker } from "./worker_bundle.ts";
 import { type RuntimeOptions, runtimeOptions, startRuntime, withLocalBuckets } from "./worker_runtime.ts";
 import { readWorkerSettings, type WorkerSettings } from "./worker_settings.ts";
 
 /**
  * The local edge as a process of its own: bundles the Worker that `wrangler.toml` names, and runs it in workerd until it is
- * told to end, whoever started it is gone, or workerd ends. Its job comes over the channel, because there is a secret in it.
+ * told to end, its parent process is gone, or workerd ends. Its job comes over the channel, because it contains a secret.
  */
 
-/** What it is told, once. */
+/** What the parent process sends once: how to run the Worker. */
 export interface EdgeJob {
   readonly top: string;
   /** Where clients reach the edge, on loopback. */
@@ -26,22 +26,22 @@ export interface EdgeJob {
   readonly watch: boolean;
 }
 
-/** While workerd starts or is replaced, its end is told by whoever started it. */
+/** While workerd starts or is replaced, its end is reported by the function that started it. */
 let starting = true;
 
 // Ending this process ends workerd with it: Miniflare sees to that.
 process.once("disconnect", () => process.exit());
 process.once("SIGINT", () => process.exit());
 process.once("SIGTERM", () => process.exit());
-// A reader that is gone must not keep us from our work.
+// A parent process that no longer reads must not end this one.
 process.stderr.on("error", () => {});
 process.once("message", (job: EdgeJob) => {
-  run(job).catch((error: unknown) => stop(explain(error)));
+  run(job).catch((error: unknown) => stop(describeError(error)));
 });
 
 async function run(job: EdgeJob): Promise<void> {
   const settings = await readWorkerSettings(settingsFile(job));
-  const frontPort = await demandPort("127.0.0.1", 0, EDGE_PORT);
+  const frontPort = await requirePort("127.0.0.1", 0, EDGE_PORT);
   const options = { ...job, frontPort, onOutput: follow };
   const first = { ...options, code: await bundleWorker(sourceOf(settings, job)) };
   const runtime = await startRuntime(settings, first);
@@ -54,7 +54,7 @@ function sourceOf({ main }: WorkerSettings, { top }: EdgeJob): WorkerSource {
   return { text: withLocalBuckets(main), folder: top };
 }
 
-/** Runs what the sources and `wrangler.toml` say by now, and goes on with what it has while they are broken. */
+/** Runs the current sources and `wrangler.toml`, and keeps running the last ones that worked while they are broken. */
 async function keepFresh(runtime: Miniflare, job: EdgeJob, settings: WorkerSettings, options: RuntimeOptions) {
   let current = { settings, options };
   const renew = async (code: string) => {
@@ -67,7 +67,7 @@ async function keepFresh(runtime: Miniflare, job: EdgeJob, settings: WorkerSetti
   let last: Promise<unknown> = Promise.resolve();
   await watchWorker(sourceOf(settings, job), [settingsFile(job)], {
     onBundle: (code) => {
-      last = last.then(() => renew(code)).catch((error: unknown) => notUsed(explain(error)));
+      last = last.then(() => renew(code)).catch((error: unknown) => notUsed(describeError(error)));
     },
     onBroken: notUsed,
   });
@@ -79,13 +79,13 @@ interface Running {
   readonly options: RuntimeOptions;
 }
 
-/** Throws what keeps the next one from running, with the one before running again. */
+/** Throws the error that keeps the next one from running, after the previous one runs again. */
 async function replace(runtime: Miniflare, next: Running, before: Running): Promise<void> {
   starting = true;
   try {
     await runtime.setOptions(runtimeOptions(next.settings, next.options));
   } catch (error) {
-    await runtime.setOptions(runtimeOptions(before.settings, before.options)).catch(() => stop(explain(error)));
+    await runtime.setOptions(runtimeOptions(before.settings, before.options)).catch(() => stop(describeError(error)));
     throw error;
   } finally {
     starting = false;
@@ -100,7 +100,7 @@ function settingsFile({ top }: EdgeJob): string {
   return join(top, "wrangler.toml");
 }
 
-/** What the Worker and workerd say is said to whoever reads our standard error. When they are silent for good, we end. */
+/** Copies the output of the Worker and of workerd to the standard error. Ends this process when workerd has ended. */
 function follow(stdout: Readable, stderr: Readable): void {
   for (const output of [stdout, stderr]) output.on("data", (chunk: Buffer) => void process.stderr.write(chunk));
   stdout.once("end", () => {

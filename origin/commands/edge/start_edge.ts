@@ -1,11 +1,13 @@
-import { edgeUrl, originUrl } from "../dev/addresses.ts";
-import { type BothOptions, type BothParts, echoUntil } from "../dev/start_both.ts";
+import { type BothOptions, echoUntil } from "../dev/start_both.ts";
+import { edgeUrl, originUrl } from "../dev/tier_health.ts";
+import type { ServiceContext } from "../program.ts";
 import { loadSettings } from "../settings.ts";
-import { explain } from "../trouble/explain.ts";
-import { EDGE_PORT } from "../trouble/port_trouble.ts";
-import { demandPort } from "../trouble/preflight.ts";
-import { openLocalEdge } from "./edge_part.ts";
-import { superviseEdge } from "./supervise_edge.ts";
+import { describeError } from "../trouble/describe_error.ts";
+import { EDGE_PORT } from "../trouble/local_trouble.ts";
+import { requirePort } from "../trouble/preflight.ts";
+import { openLocalEdge, superviseEdge } from "./local_edge.ts";
+
+/** `npm run edge`: a local edge alone, for an origin that runs elsewhere. */
 
 /** What the command line says of a local edge that stands alone. */
 export interface EdgeOptions extends Omit<BothOptions, "workers"> {
@@ -16,27 +18,27 @@ export interface EdgeOptions extends Omit<BothOptions, "workers"> {
 const STOP_MS = 3_000;
 
 /** `npm run edge`: the edge alone, started again when it ends, until it is asked to end. Resolves with the exit code. */
-export async function startEdgeAlone(given: EdgeOptions, parts: BothParts): Promise<number> {
-  const { say, makeSecret, stop } = parts;
+export async function startEdgeAlone(given: EdgeOptions, context: ServiceContext): Promise<number> {
+  const { output, stop } = context;
   const closers: (() => Promise<unknown>)[] = [];
   try {
-    const { config: asked } = await loadSettings({ ...given, localEdge: true }, makeSecret);
-    const port = await demandPort("127.0.0.1", asked.edge.localPort, EDGE_PORT);
-    const { config } = await loadSettings({ ...given, edgePort: port, localEdge: true }, makeSecret);
+    const { config: asked } = await loadSettings({ ...given, localEdge: true });
+    const port = await requirePort("127.0.0.1", asked.edge.localPort, EDGE_PORT);
+    const { config } = await loadSettings({ ...given, edgePort: port, localEdge: true });
     const { hopSecret, bucket } = config.edge;
     const origin = given.origin ?? originUrl(config.repo);
     const settings = { data: given.data, port, originUrl: origin, hopSecret, bucket };
-    const folder = await openLocalEdge(settings, given.engine, echoUntil(stop, say));
+    const folder = await openLocalEdge(settings, given.engine, echoUntil(stop, output));
     closers.push(() => folder.release());
-    const edge = superviseEdge(edgeUrl(port), folder, given.engine, parts);
+    const edge = superviseEdge(edgeUrl(port), folder, given.engine, context);
     closers.push(() => edge.stop(STOP_MS));
     await edge.begin(stop);
-    say.line(`the edge answers at ${edgeUrl(port)}, for the origin at ${origin}`);
+    output.line(`the edge answers at ${edgeUrl(port)}, for the origin at ${origin}`);
     await edge.keep(stop);
     return 0;
   } catch (error) {
     if (stop.aborted) return 0;
-    for (const line of explain(error)) say.warn(line);
+    for (const line of describeError(error)) output.warn(line);
     return 1;
   } finally {
     for (const close of closers.reverse()) await close();

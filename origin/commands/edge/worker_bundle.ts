@@ -1,5 +1,7 @@
 import { type BuildOptions, build, context, type Plugin, stop } from "esbuild";
 
+/** Bundles the Worker for the local edge, once or at each change. */
+
 /** A Worker's source: a module of this repository, or a text that imports such. */
 export interface WorkerSource {
   readonly text: string;
@@ -7,18 +9,18 @@ export interface WorkerSource {
   readonly folder: string;
 }
 
-/** Bundles a Worker into one module, as `wrangler deploy` does. Throws what esbuild finds wrong, with file and line. */
+/** Bundles a Worker into one module, as `wrangler deploy` does. Throws the errors of esbuild, with file and line. */
 export async function bundleWorker(source: WorkerSource): Promise<string> {
   const { outputFiles } = await build({ ...optionsFor(source), write: false });
   return outputFiles[0]?.text ?? "";
 }
 
-/** Ends the process that bundles, when nothing more is to be bundled; it would stay as long as ours. */
+/** Ends the process of esbuild, which would otherwise run as long as this one. */
 export async function endBundler(): Promise<void> {
   await stop();
 }
 
-/** Bundling that goes on. */
+/** A running watch. */
 export interface BundleWatch {
   close(): Promise<void>;
 }

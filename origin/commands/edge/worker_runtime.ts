@@ -3,6 +3,8 @@ import { Miniflare, type MiniflareOptions } from "miniflare";
 import { LOCAL_S3_PATH } from "../../config/local_bucket.ts";
 import type { WorkerBucket, WorkerSettings } from "./worker_settings.ts";
 
+/** Runs a bundled Worker in workerd, with local buckets. */
+
 /** How to run a Worker here. */
 export interface RuntimeOptions {
   /** Its one module. */
@@ -15,7 +17,7 @@ export interface RuntimeOptions {
   readonly vars?: Readonly<Record<string, string>>;
   /** The folder that keeps the buckets; without it they are gone with the runtime. */
   readonly state?: string;
-  /** Hears what workerd says. Both streams are closed when workerd has ended. */
+  /** Receives the output of workerd. Both streams are closed when workerd has ended. */
   readonly onOutput?: (stdout: Readable, stderr: Readable) => void;
 }
 
@@ -53,7 +55,7 @@ export function runtimeOptions(settings: WorkerSettings, options: RuntimeOptions
     compatibilityFlags: [...settings.compatibilityFlags],
     host: "127.0.0.1",
     port: frontPort,
-    // Nothing is fetched from anywhere to find out where this machine stands.
+    // Do not fetch the location of this machine from Cloudflare.
     cf: false,
     unsafeDirectSockets: [{ host: "127.0.0.1", port }],
     bindings: { ...settings.vars, ...vars },

@@ -2,9 +2,11 @@ import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { parse } from "smol-toml";
 import * as z from "zod";
-import { LaunchError } from "../trouble/explain.ts";
+import { CommandError } from "../trouble/describe_error.ts";
 
-/** What `wrangler.toml` says of the Worker, as far as running it here needs it. */
+/** Reads `wrangler.toml` for the local edge. */
+
+/** The part of `wrangler.toml` that a local Worker needs. */
 export interface WorkerSettings {
   readonly name: string;
   /** The Worker's main module, as an absolute path. */
@@ -33,7 +35,7 @@ const bucketSchema = z.object({
     .optional(),
 });
 
-/** What has a meaning on Cloudflare only, and may stand in the file. */
+/** Keys that matter on Cloudflare only; the local edge ignores them. */
 const ELSEWHERE = [
   ...["$schema", "account_id", "send_metrics", "workers_dev", "preview_urls", "route", "routes", "env"],
   ...["observability", "logpush", "placement", "limits", "triggers", "keep_vars", "minify", "upload_source_maps"],
@@ -53,11 +55,11 @@ const schema = z.strictObject({
  * Reads `wrangler.toml`, the one place where the Worker is described. (wrangler's own reader takes 1.5 s and 100 MB to be
  * loaded.)
  *
- * Errors: `LaunchError` for a file that cannot be read, and for a key that the local edge does not know what to do with.
+ * Errors: `CommandError` for a file that cannot be read, and for a key that the local edge does not know what to do with.
  */
 export async function readWorkerSettings(file: string): Promise<WorkerSettings> {
   const read = schema.safeParse(await readToml(file));
-  if (!read.success) throw new LaunchError(`${file} cannot be used by the local edge: ${problems(read.error)}`);
+  if (!read.success) throw new CommandError(`${file} cannot be used by the local edge: ${problems(read.error)}`);
   const { name, main, vars, r2_buckets } = read.data;
   return {
     ...{ name, vars },
@@ -74,7 +76,7 @@ async function readToml(file: string): Promise<unknown> {
   try {
     return parse(await readFile(file, "utf8"));
   } catch (error) {
-    throw new LaunchError(`cannot read ${file}: ${(error as Error).message}`, { cause: error });
+    throw new CommandError(`cannot read ${file}: ${(error as Error).message}`, { cause: error });
   }
 }
 

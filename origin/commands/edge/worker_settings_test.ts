@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { LaunchError } from "../trouble/explain.ts";
+import { CommandError } from "../trouble/describe_error.ts";
 import { readWorkerSettings } from "./worker_settings.ts";
 
 async function read(text: string) {
@@ -57,7 +57,7 @@ test("what the local edge does not run is named, never left out in silence", asy
 });
 
 test("a file that cannot be read, or lacks something, is named with what is wrong", async () => {
-  await assert.rejects(readWorkerSettings("/nowhere/wrangler.toml"), LaunchError);
+  await assert.rejects(readWorkerSettings("/nowhere/wrangler.toml"), CommandError);
   await assert.rejects(read('name = "w'), /cannot read .*wrangler\.toml/);
   await assert.rejects(read('name = "w"\nmain = "m"\n'), /compatibility_date/);
 });

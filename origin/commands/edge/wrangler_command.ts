@@ -3,7 +3,9 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LOCAL_BUCKET, localBucketEndpoint } from "../../config/local_bucket.ts";
 import type { Config } from "../../config/schema.ts";
-import { LaunchError } from "../trouble/explain.ts";
+import { CommandError } from "../trouble/describe_error.ts";
+
+/** What a local edge is told: the variables of the Worker, and the command line of `wrangler dev`. */
 
 /** The top folder of this repository. */
 export const TOP = fileURLToPath(new URL("../../../", import.meta.url));
@@ -32,16 +34,16 @@ export function varsFile(data: string): string {
 
 /**
  * What the Worker is told beside `wrangler.toml`: where the origin is, the shared secret and, unless the bucket is the one that
- * a local edge brings along, how to reach the bucket over S3. Throws `LaunchError` for a bucket that it cannot reach.
+ * a local edge brings along, how to reach the bucket over S3. Throws `CommandError` for a bucket that it cannot reach.
  */
 export function workerVars({ port, originUrl, hopSecret, bucket }: EdgeSettings): Readonly<Record<string, string>> {
   const isLocal = bucket.endpoint === localBucketEndpoint(port) && bucket.bucketName === LOCAL_BUCKET.bucketName;
-  // Here anybody could write the header that only Cloudflare writes there.
+  // On Cloudflare only Cloudflare sets this header; here any client could.
   const fixed = { TRUST_CF_CONNECTING_IP: "false" };
   return { ORIGIN_URL: originUrl, HOP_SECRET: hopSecret, ...fixed, ...(isLocal ? {} : s3Vars(bucket)) };
 }
 
-/** Variables in the notation that `wrangler dev` reads. Throws `LaunchError` for a value that it cannot hold. */
+/** Formats variables as a file that `wrangler dev` reads. Throws `CommandError` for a value that this format cannot hold. */
 export function dotenv(vars: Readonly<Record<string, string>>): string {
   return Object.entries(vars)
     .map(([name, value]) => `${name}=${quote(name, value)}\n`)
@@ -50,7 +52,7 @@ export function dotenv(vars: Readonly<Record<string, string>>): string {
 
 function s3Vars(bucket: EdgeSettings["bucket"]): Record<string, string> {
   if (bucket.accessKeyId === "") {
-    throw new LaunchError("edge.bucket.accessKeyId is needed: a local edge cannot use the credentials of the machine");
+    throw new CommandError("edge.bucket.accessKeyId is needed: a local edge cannot use the credentials of the machine");
   }
   return {
     S3_ENDPOINT: bucket.endpoint,
@@ -61,11 +63,11 @@ function s3Vars(bucket: EdgeSettings["bucket"]): Record<string, string> {
   };
 }
 
-/** dotenv knows three quotes and no way to escape them; `$` it would expand. */
+/** dotenv has three kinds of quotes and no escape for them; it would expand `$`. */
 function quote(name: string, value: string): string {
   const mark = ["'", "`", '"'].find((one) => !value.includes(one));
   if (mark === undefined || /[\r\n]/.test(value)) {
-    throw new LaunchError(`cannot tell the edge ${name}: it holds all kinds of quotes, or a line break`);
+    throw new CommandError(`cannot tell the edge ${name}: it holds all kinds of quotes, or a line break`);
   }
   return `${mark}${value.replaceAll("$", "\\$")}${mark}`;
 }
@@ -74,11 +76,11 @@ function findWrangler(): string {
   try {
     return createRequire(import.meta.url).resolve("wrangler");
   } catch (error) {
-    throw new LaunchError("wrangler, which runs a local edge, is not installed; run `npm ci`", { cause: error });
+    throw new CommandError("wrangler, which runs a local edge, is not installed; run `npm ci`", { cause: error });
   }
 }
 
-/** The command that runs `wrangler dev` with this repository's `wrangler.toml`, quietly, and without calling home. Throws `LaunchError` where there is no wrangler. */
+/** The command that runs `wrangler dev` with this repository's `wrangler.toml`, without telemetry. Throws `CommandError` if wrangler is not installed. */
 export function wranglerCommand({ data, port }: Pick<EdgeSettings, "data" | "port">): Command {
   const inEdge = (name: string) => resolve(data, "edge", name);
   return {

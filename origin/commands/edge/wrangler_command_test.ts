@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LOCAL_BUCKET, localBucketEndpoint } from "../../config/local_bucket.ts";
-import { LaunchError } from "../trouble/explain.ts";
+import { CommandError } from "../trouble/describe_error.ts";
 import { dotenv, workerVars, wranglerCommand } from "./wrangler_command.ts";
 
 const LOCAL = { ...LOCAL_BUCKET, endpoint: localBucketEndpoint(8787), region: "auto" };
@@ -25,12 +25,12 @@ test("a bucket of the configuration is reached over S3", () => {
   const text = dotenv(workerVars({ ...settings, bucket }));
   assert.match(text, /^S3_ENDPOINT='https:\/\/s3\.example'\nS3_BUCKET='m'$/m);
   assert.match(text, /^S3_REGION='auto'$/m);
-  assert.throws(() => workerVars({ ...settings, bucket: { ...bucket, accessKeyId: "" } }), LaunchError);
+  assert.throws(() => workerVars({ ...settings, bucket: { ...bucket, accessKeyId: "" } }), CommandError);
 });
 
 test("values are quoted so that dotenv gives them back, or refused", () => {
   assert.match(dotenv({ HOP_SECRET: `it's $HOME "quoted"` }), /^HOP_SECRET=`it's \\\$HOME "quoted"`$/m);
-  for (const hopSecret of ["'`\"", "two\nlines"]) assert.throws(() => dotenv({ HOP_SECRET: hopSecret }), LaunchError);
+  for (const hopSecret of ["'`\"", "two\nlines"]) assert.throws(() => dotenv({ HOP_SECRET: hopSecret }), CommandError);
 });
 
 test("no secret stands among wrangler's arguments, and all its calls home are off", () => {

@@ -4,19 +4,20 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Config } from "../../config/schema.ts";
 import { codeOf } from "./connection_trouble.ts";
-import { LaunchError } from "./explain.ts";
-import { folderTrouble } from "./folder_trouble.ts";
-import { METRICS_PORT, ORIGIN_PORT, type PortKeys, portTrouble } from "./port_trouble.ts";
+import { CommandError } from "./describe_error.ts";
+import { folderTrouble, METRICS_PORT, ORIGIN_PORT, type PortKeys, portTrouble } from "./local_trouble.ts";
 
-/** The folders that the origin of this configuration keeps things in, on this machine. */
+/** Checks before the start that the ports and folders of a configuration can be used. */
+
+/** The local folders that an origin with this configuration writes to. */
 export function foldersOf(config: Config): string[] {
   const stores = [config.datastores, ...[...config.domains.values()].map((domain) => domain.datastores)].flat();
   const folders = stores.map(({ type, opts }) => (type === "file" ? opts.path : opts.tempPath || tmpdir()));
   return [...new Set([...(config.database.postgres === "" ? [config.database.folder] : []), ...folders])];
 }
 
-/** Makes sure that a folder is there and can be written to. Throws `LaunchError`. */
-export async function demandFolder(folder: string): Promise<void> {
+/** Requires a folder that can be written to; creates it if it is missing. Throws `CommandError`. */
+export async function requireFolder(folder: string): Promise<void> {
   const probe = join(folder, `.mxcdn-${process.pid}`);
   try {
     await makeFolder(folder);
@@ -25,7 +26,7 @@ export async function demandFolder(folder: string): Promise<void> {
   } catch (error) {
     const code = codeOf(error) ?? String(error);
     const { why, cure } = folderTrouble(code) ?? { why: code, cure: "make it writable, or name another folder" };
-    throw new LaunchError(`cannot write to the folder ${folder} (${why}); ${cure}`, { cause: error });
+    throw new CommandError(`cannot write to the folder ${folder} (${why}); ${cure}`, { cause: error });
   }
 }
 
@@ -43,21 +44,21 @@ async function makeFolder(folder: string): Promise<void> {
 }
 
 /**
- * Makes sure that nobody listens on a port yet. 0 finds a free one. Throws `LaunchError`, which says by what to choose another.
+ * Requires that a port is free; 0 finds a free one. Throws `CommandError`, which names the option that chooses another.
  */
-export async function demandPort(host: string, port: number, keys: PortKeys): Promise<number> {
+export async function requirePort(host: string, port: number, keys: PortKeys): Promise<number> {
   try {
     return await listenOnce(host, port);
   } catch (error) {
     const { why, cure } = portTrouble(error, keys) ?? { why: codeOf(error), cure: `see \`${keys.address}\`` };
-    throw new LaunchError(`cannot listen on ${host}:${port}: ${why}; ${cure}`, { cause: error });
+    throw new CommandError(`cannot listen on ${host}:${port}: ${why}; ${cure}`, { cause: error });
   }
 }
 
-/** Makes sure that nobody listens yet where the origin of this configuration is to answer. Throws `LaunchError`. */
-export async function demandPorts({ repo, metrics }: Config): Promise<void> {
-  await demandPort(repo.bindAddress, repo.port, ORIGIN_PORT);
-  if (metrics.enabled) await demandPort(metrics.bindAddress, metrics.port, METRICS_PORT);
+/** Requires that the ports of an origin with this configuration are free. Throws `CommandError`. */
+export async function requirePorts({ repo, metrics }: Config): Promise<void> {
+  await requirePort(repo.bindAddress, repo.port, ORIGIN_PORT);
+  if (metrics.enabled) await requirePort(metrics.bindAddress, metrics.port, METRICS_PORT);
 }
 
 function listenOnce(host: string, port: number): Promise<number> {

@@ -12,7 +12,7 @@ import { TOKEN } from "./origin.ts";
 
 const CLI = fileURLToPath(new URL("../../../origin/cli.ts", import.meta.url));
 /** The processes that run an edge, by what their commands hold. */
-const KEEPERS = ["edge_process.ts", "edge_keeper.ts"];
+const KEEPERS = ["edge_process.ts", "wrangler_supervisor.ts"];
 
 /** Starts both tiers as `npm start` does, on the embedded database: their edge, with all that it is of. */
 export async function startLocalEdge(args: readonly string[]): Promise<Server> {

@@ -13,27 +13,21 @@ describe("an installation that nobody has configured", () => {
   });
   afterEach(() => rm(join(folder, ".."), { recursive: true }));
 
-  function secretMaker(): () => string {
-    let count = 0;
-    return () => `secret-${count++}`.padEnd(40, "x");
-  }
-
   test("makes its secrets on the first start, and keeps them where only their owner reads them", async () => {
-    const make = secretMaker();
-    const first = await keepDevSecrets(folder, make);
-    assert.deepEqual(await keepDevSecrets(folder, make), first);
+    const first = await keepDevSecrets(folder);
+    assert.deepEqual(await keepDevSecrets(folder), first);
     assert.notEqual(first.token, first.hopSecret);
     assert.equal((await stat(join(folder, "secrets.json"))).mode & 0o777, 0o600);
   });
 
   test("refuses secrets that are damaged, and says what to do", async () => {
-    await keepDevSecrets(folder, secretMaker());
+    await keepDevSecrets(folder);
     await writeFile(join(folder, "secrets.json"), '{"token":"short"}');
-    await assert.rejects(keepDevSecrets(folder, secretMaker()), /secrets\.json: is damaged; remove it/);
+    await assert.rejects(keepDevSecrets(folder), /secrets\.json: is damaged; remove it/);
   });
 
   test("serves localhost, with one application service that may be any of its users", async () => {
-    const secrets = await keepDevSecrets(folder, secretMaker());
+    const secrets = await keepDevSecrets(folder);
     const { config, warnings } = devConfig(folder, secrets);
     const domain = config.domains.get("localhost");
     const [service] = domain?.accessTokens.appservices ?? [];
@@ -47,7 +41,7 @@ describe("an installation that nobody has configured", () => {
   });
 
   test("keeps everything in its folder, and has a local edge", async () => {
-    const secrets = await keepDevSecrets(folder, secretMaker());
+    const secrets = await keepDevSecrets(folder);
     const { config } = devConfig(folder, secrets);
     assert.equal(config.database.postgres, "");
     assert.equal(config.database.folder, join(folder, "db"));

@@ -210,13 +210,12 @@ ${more}`;
       { config: file, data: folder, localEdge: false },
       {
         build: (config) => buildApp(config, { log: silentLog }),
-        say: {
+        output: {
           line: (line) => void lines.push(line),
           warn: (line) => void warnings.push(line),
           raw: () => undefined,
           rawWarn: () => undefined,
         },
-        makeSecret: () => "unused",
         stop: stop.signal,
         unexpected: { happened: new AbortController().signal, reportTo: () => undefined },
         quiet: false,

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
-import { explain } from "../../../origin/commands/trouble/explain.ts";
+import { describeError } from "../../../origin/commands/trouble/describe_error.ts";
 import { parseConfig } from "../../../origin/config/load.ts";
 import { silentLog } from "../../../origin/platform/log.ts";
 import { openDatabase } from "../../../origin/stores/db/open_database.ts";
@@ -30,7 +30,7 @@ async function openAt(postgres: string): Promise<string[]> {
     await (await openDatabase(config.database, silentLog)).close();
     return [];
   } catch (error) {
-    return explain(error);
+    return describeError(error);
   }
 }
 

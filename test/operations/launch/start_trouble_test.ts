@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { explain, LaunchError } from "../../../origin/commands/trouble/explain.ts";
+import { CommandError, describeError } from "../../../origin/commands/trouble/describe_error.ts";
 import { StartTrouble } from "../../../origin/platform/lifetime.ts";
 import { newFolder } from "../../support/database.ts";
 import { spawnCli } from "./spawn_cli.ts";
@@ -159,7 +159,7 @@ test("whatever is thrown is said in words", () => {
     [undefined, "cannot go on: undefined"],
     [file, "cannot go on: /data/x: no space is left; make room there, or name another folder"],
     [new Error("a", { cause: { errno: 5 } }), "cannot go on: a: 5"],
-    [new LaunchError("what; cure"), "what; cure"],
+    [new CommandError("what; cure"), "what; cure"],
     [
       new StartTrouble("origin_port", "h:1", Object.assign(new Error("x"), { code: "EADDRINUSE" })),
       "cannot listen on h:1: the port is taken by another program; end that, or choose another with --port",
@@ -169,5 +169,5 @@ test("whatever is thrown is said in words", () => {
       "cannot go on: ECONNREFUSED (nothing listens there; see that it runs, and that host and port are right)",
     ],
   ];
-  for (const [thrown, said] of cases) assert.deepEqual(explain(thrown), [said]);
+  for (const [thrown, said] of cases) assert.deepEqual(describeError(thrown), [said]);
 });

@@ -2,24 +2,25 @@ import { ConfigError, formatProblem } from "../../config/checks/config_error.ts"
 import { type Dependency, FolderTakenError, StartTrouble } from "../../platform/lifetime.ts";
 import { codeOf, connectionTrouble, type Trouble, withCauses } from "./connection_trouble.ts";
 import { databaseTrouble, schemaTrouble } from "./database_trouble.ts";
-import { folderTrouble } from "./folder_trouble.ts";
-import { METRICS_PORT, ORIGIN_PORT, portTrouble } from "./port_trouble.ts";
+import { folderTrouble, METRICS_PORT, ORIGIN_PORT, portTrouble } from "./local_trouble.ts";
 
-/** Something that keeps a command from doing its work, in words that say what to do. */
-export class LaunchError extends Error {
-  override readonly name = "LaunchError";
+/** Errors of a command, in words for the operator. */
+
+/** A command cannot do its work. The message says why, and what to do. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
 }
 
-/** What to tell the operator of an error: a line each, without stack traces. */
-export function explain(error: unknown): string[] {
+/** Describes an error to the operator, in one or more lines, without stack traces. */
+export function describeError(error: unknown): string[] {
   if (error instanceof ConfigError) return error.problems.map(formatProblem);
-  if (error instanceof LaunchError) return [error.message];
+  if (error instanceof CommandError) return [error.message];
   if (error instanceof StartTrouble) return [explainStart(error)];
-  const told = withCauses(error).find((one) => one instanceof StartTrouble || one instanceof LaunchError);
-  return told ? explain(told) : [`cannot go on: ${explainAny(error)}`];
+  const told = withCauses(error).find((one) => one instanceof StartTrouble || one instanceof CommandError);
+  return told ? describeError(told) : [`cannot go on: ${explainAny(error)}`];
 }
 
-/** How each thing that the start needs is called, what is known of its errors, and what to do where nothing is. */
+/** By dependency of the start: its name in messages, the known causes of its errors, and the advice for unknown ones. */
 const THINGS: Readonly<
   Record<
     Dependency,
@@ -67,7 +68,7 @@ function troubleOfFolder(error: unknown): Trouble | undefined {
   return schemaTrouble(error) ?? found.find((one) => one !== undefined);
 }
 
-/** An error that nobody has a name for: of a file, or of a connection, or whatever it is. */
+/** Any other error: of a file, of a connection, or unknown. */
 function explainAny(error: unknown): string {
   const file = withCauses(error).find(
     (one) => one instanceof Error && "path" in one && folderTrouble(codeOf(one) ?? ""),
@@ -87,11 +88,11 @@ function chain(error: unknown): string[] {
   if (!(error instanceof Error)) return [wordsOf(error)];
   const own = error.message || (codeOf(error) ?? error.name);
   const below = error.cause === undefined ? [] : chain(error.cause);
-  // Many an error repeats what caused it.
+  // Many errors repeat the message of their cause.
   return [own, ...below.filter((text) => !own.includes(text))];
 }
 
-/** Of something that was thrown and is no error: some libraries throw objects of their own. */
+/** Describes a thrown value that is not an `Error`: some libraries throw plain objects. */
 function wordsOf(thrown: unknown): string {
   if (typeof thrown !== "object" || thrown === null) return String(thrown);
   const { name, message, code, errno } = thrown as Readonly<Record<string, unknown>>;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { LaunchError } from "../trouble/explain.ts";
-import type { Part } from "./part.ts";
-import { Supervised } from "./supervised.ts";
+import { CommandError } from "../trouble/describe_error.ts";
+import type { ManagedProcess } from "./managed_process.ts";
+import { Supervisor } from "./supervisor.ts";
 
 /** What becomes of one start: it ends before it answers, or answers and ends after so many milliseconds. */
 type Fate = "fails" | number;
@@ -14,9 +14,9 @@ function supervise(fates: readonly Fate[]) {
   const said: string[] = [];
   const pauses: number[] = [];
   const stop = new AbortController();
-  const supervised = new Supervised({
+  const supervised = new Supervisor({
     name: "it",
-    start(): Part {
+    start(): ManagedProcess {
       const fate = fates[started++];
       if (fate === undefined) stop.abort();
       if (typeof fate === "number") nowMs += fate;
@@ -25,7 +25,7 @@ function supervise(fates: readonly Fate[]) {
       return { gone: gone.then(() => "exit code 1"), stop: async () => {} };
     },
     ready: () => (fates[started - 1] === "fails" ? new Promise(() => {}) : settled(1)),
-    say: { line: (text) => said.push(text), warn: (text) => said.push(text) },
+    output: { line: (text) => said.push(text), warn: (text) => said.push(text) },
     now: () => nowMs,
     async pause(ms) {
       pauses.push(ms);
@@ -63,7 +63,7 @@ describe("what has ended is started again", () => {
   test("and given up, with a message, where five starts in a row have failed within a minute", async () => {
     const { run, started } = supervise([5_000, "fails", "fails", "fails", "fails", "fails", 5_000]);
     await assert.rejects(run(), (error) => {
-      assert.ok(error instanceof LaunchError);
+      assert.ok(error instanceof CommandError);
       assert.match(error.message, /^it has ended \(exit code 1\), and that 5 times within a minute: giving up; /);
       return true;
     });
@@ -84,7 +84,7 @@ describe("what has ended is started again", () => {
 
   test("but not where its first start fails: that is said at once", async () => {
     const { run, started } = supervise(["fails"]);
-    await assert.rejects(run(), /^LaunchError: it has ended \(exit code 1\); what it said is above$/);
+    await assert.rejects(run(), /^CommandError: it has ended \(exit code 1\); what it said is above$/);
     assert.equal(started(), 1);
   });
 });

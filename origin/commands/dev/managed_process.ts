@@ -1,39 +1,41 @@
 import { type ChildProcess, fork } from "node:child_process";
-import type { Say } from "../say.ts";
+import type { Output } from "../program.ts";
 
-/** A running process of ours, and how to end it. */
-export interface Part {
-  /** Settles when it and everything that it has started is gone: with how it ended, such as `exit code 1` or `signal SIGKILL`. */
+/** Child processes of this program: how they are started, and how they end with everything that they started. */
+
+/** A running child process, and how to end it. */
+export interface ManagedProcess {
+  /** Resolves when it and everything that it started is gone, with how it ended: `exit code 1`, `signal SIGKILL`. */
   readonly gone: Promise<string>;
   /** Asks it to end, and ends it after `graceMs` milliseconds. Resolves when it is gone. */
   stop(graceMs: number): Promise<void>;
 }
 
 /** What to start. */
-export interface PartOptions {
+export interface ProcessOptions {
   readonly script: string;
   readonly args: readonly string[];
-  /** What it is told once, over its channel: for what must not stand in an argument. */
+  /** A message to send over its channel, for secrets, which must not stand in an argument. */
   readonly job?: object;
-  readonly echo: Pick<Say, "raw" | "rawWarn">;
+  readonly echo: Pick<Output, "raw" | "rawWarn">;
 }
 
 /**
- * Starts a script of ours as a process of its own, which leads a process group of its own: a terminal's Ctrl-C reaches us
- * alone, and we pass it on. It ends itself when we are gone, because its channel to us closes then. What it has started ends
- * with it, however it ends.
+ * Starts a script as a child process that leads a process group of its own: a Ctrl-C of the terminal reaches only this process,
+ * which passes it on. The child ends itself when this process is gone, because its channel closes. Everything that the child
+ * started ends with it, however it ends.
  */
-export function startPart({ script, args, job, echo }: PartOptions): Part {
+export function startProcess({ script, args, job, echo }: ProcessOptions): ManagedProcess {
   const child = fork(script, args, { stdio: ["ignore", "pipe", "pipe", "ipc"], detached: true, execArgv: [] });
   child.stdout?.setEncoding("utf8").on("data", echo.raw);
   child.stderr?.setEncoding("utf8").on("data", echo.rawWarn);
-  // Whatever it has started holds its outputs open, and they would never close.
+  // Processes that it started hold its outputs open, which would never close.
   child.once("exit", () => endGroup(child));
   const gone = new Promise<string>((resolve) => {
     child.once("close", (code, signal) => resolve(code === null ? `signal ${signal}` : `exit code ${code}`));
     child.once("error", (error) => resolve(error.message));
   });
-  // Where it is gone already, `gone` tells.
+  // If it is gone already, `gone` tells.
   if (job) child.send(job, () => {});
   return { gone, stop: (graceMs) => stopChild(child, gone, graceMs) };
 }
@@ -49,6 +51,6 @@ function endGroup({ pid }: ChildProcess): void {
   try {
     if (pid !== undefined) process.kill(-pid, "SIGKILL");
   } catch {
-    // Nobody is left in it.
+    // The group is empty.
   }
 }
