@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CONNECTIONS_PER_HOMESERVER } from "./access/access.ts";
 import { datastoresOf } from "./config/files/place.ts";
 import type { Config } from "./config/schema.ts";
-import { type Imager, makeImager } from "./imaging/imager.ts";
+import { Imager } from "./imaging/imager.ts";
 import { OwnQuestions } from "./matrix/own_questions.ts";
 import { Net } from "./net/net.ts";
 import type { SafeFetch } from "./net/safe_fetch.ts";
@@ -82,8 +82,6 @@ export interface Base {
 
 /** Datastores that cannot be asked do not keep us from starting. */
 const LOOK_MS = 3_000;
-const THUMBNAIL_QUEUE = 500;
-const DECODER_BYTES = 1_200_000_000;
 
 /** Opens the database, the datastores, the way out, the decoders and the cache; each is noted in `closers` once it is open. */
 export async function openBase(config: Config, overrides: Overrides, closers: Closing): Promise<Base> {
@@ -105,11 +103,10 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
   });
   closers.push(() => net.close());
 
-  const imager = makeImager({
-    processes: decoders(config.thumbnails.numWorkers),
-    queueLength: overrides.thumbnailQueue ?? THUMBNAIL_QUEUE,
+  const imager = new Imager({
+    processes: config.thumbnails.numWorkers,
+    queueLength: overrides.thumbnailQueue,
     maxPixels: config.thumbnails.maxPixels,
-    maxMemoryBytes: DECODER_BYTES,
     ...{ clock: steady, log, metrics },
   });
   closers.push(() => imager.close());
@@ -134,13 +131,4 @@ export async function openBase(config: Config, overrides: Overrides, closers: Cl
 
 function toStdout(line: string): void {
   process.stdout.write(line);
-}
-
-/**
- * 0 means as many as the machine has processors, and one beside them: whoever is alone leaves one to others. More than that only
- * cost memory.
- */
-function decoders(configured: number): number {
-  const most = availableParallelism() + 1;
-  return configured === 0 ? most : Math.min(configured, most);
 }

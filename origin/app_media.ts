@@ -24,6 +24,7 @@ import { type CreateUpload, makeCreateUpload } from "./media/upload/create.ts";
 import { makeReceive } from "./media/upload/receive.ts";
 import { makeStoreOnce } from "./media/upload/store_once.ts";
 import { makeUpload, type Upload } from "./media/upload/upload.ts";
+import type { Claim } from "./platform/fair_queue.ts";
 import { FreshCache } from "./platform/ttl.ts";
 import type { Publishing } from "./publish/publishing.ts";
 import { textChannel } from "./stores/db/bus.ts";
@@ -121,7 +122,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
   const accessLog = makeAccessLog({ db, clock, log });
   closers.push(() => accessLog.flush());
   const unstored = new UnstoredThumbnails({ clock, steady, log, metrics: base.metrics });
-  const takeTurn = imager.turn;
+  const takeTurn = (claim: Claim) => imager.queueEntry(claim);
   const generate = makeGenerate({
     ...{ db, clock, datastores, bringLocal, imager, storeOnce, unstored, makeTemporaryId, scratchFolder },
     metrics: base.metrics,
@@ -143,7 +144,7 @@ export async function makeMediaWork(base: Base, parts: MediaWorkParts): Promise<
     }),
     info: makeInfo({
       ...{ db, findVisible, lostMedia, bringLocal, takeTurn, scratchFolder },
-      probe: imager.probe,
+      probe: (...look: Parameters<typeof imager.probe>) => imager.probe(...look),
       deadlineMs: THUMBNAIL_MS,
     }),
     localCopy: makeLocalCopy({ db, clock, makeMediaId, findVisible, quotas }),

@@ -1,4 +1,7 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { rm } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { isFailure } from "../../shared/matrix/failure.ts";
 import type { SteadyClock } from "../platform/clock.ts";
 import { type Claim, FairQueue, type Ticket } from "../platform/fair_queue.ts";
@@ -6,7 +9,7 @@ import type { ImageFormat } from "../platform/image_types.ts";
 import type { Log } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { WorkQueue } from "../platform/work_queue.ts";
-import { hashFile } from "./hash_file.ts";
+import { drawIdenticon } from "./identicon.ts";
 import type { ImageInfo } from "./image_info.ts";
 import { busy, PictureError, toImagingError } from "./imaging_errors.ts";
 import type { Drawn } from "./picture.ts";
@@ -21,23 +24,26 @@ import { sniffFile } from "./sniff.ts";
 
 /** How much the decoding of pictures may take. */
 export interface ImagerOptions {
-  /** Decoder processes at the same time, at most. One asker has all but one of a few: one more than there are cores is best. */
+  /**
+   * Decoder processes at the same time, at most. 0, and any more than that: one more than the machine has processors, since one
+   * requester gets all but one of a few, and more than that only cost memory.
+   */
   readonly processes: number;
-  /** Pictures waiting beside those, at most. */
-  readonly queueLength: number;
+  /** Pictures waiting beside those, at most; 500 unless said. */
+  readonly queueLength?: number | undefined;
   /** Pixels of one picture, at most; an animation may have twice as many in all its frames. */
   readonly maxPixels: number;
   /**
-   * Resident bytes at which a decoder process is killed (it has 80 MB to begin with). What the pictures drawn at the same
-   * time are estimated to take stays below it, too, so that in honest use all decoders together take about this much.
+   * Resident bytes at which a decoder process is killed (it starts with 80 MB); 1.2 GB unless said. The estimates for all pictures
+   * that are drawn at the same time stay below it together, so that honest use of all decoders takes about this much.
    */
-  readonly maxMemoryBytes: number;
+  readonly maxMemoryBytes?: number | undefined;
   readonly clock: SteadyClock;
   readonly log?: Log;
   readonly metrics?: Pick<Metrics, "decodingsWaiting" | "decodingBegun" | "decodingEnded">;
   /** How the usage of a process is read, where not from /proc. */
   readonly readProcessUsage?: ReadProcessUsage;
-  /** How long each step may take, where not as long as its picture lets expect. */
+  /** How long each step may take, where not as long as is estimated for its picture. */
   readonly timeLimit?: TimeLimit;
 }
 
@@ -61,92 +67,172 @@ export interface RenderedImage extends Omit<Drawn, "output"> {
 
 export type Rendered = RenderedImage | OriginalFits;
 
-/** Looks into pictures and makes thumbnails of them, in processes that can be killed. */
-export interface Imager {
-  /** A place in the line for one picture, to be handed to `probe` or `render`. */
-  turn(claim: Claim): Ticket;
+/** Sends a question to the decoder that was lent for the job. */
+type Ask = (question: Question, limit: TimeLimit) => Promise<Answer>;
+
+const QUEUE_LENGTH = 500;
+const DECODER_BYTES = 1_200_000_000;
+/** How long a picture may wait for a decoder, in milliseconds. */
+const WAIT_MS = 30_000;
+/** After so many milliseconds half of the decoder time that a requester has used is forgotten. */
+const HALF_LIFE_MS = 60_000;
+/** A picture whose decoder ends for another reason than our limits is tried again, in a process that has read nothing else. */
+const TRIES = 2;
+
+/**
+ * Reads the headers of pictures and makes thumbnails of them, in decoder processes that can be killed. One per server; it starts
+ * no process before there is work.
+ */
+export class Imager {
+  readonly #options: ImagerOptions;
+  readonly #pool: DecoderPool;
+  /** Whoever waits for a decoder. */
+  readonly #queue: FairQueue;
+  /** Whoever has a decoder may have to wait for memory that the others use. */
+  readonly #memory: WorkQueue;
+  readonly #closing = new AbortController();
+
+  constructor(options: ImagerOptions) {
+    const { clock, queueLength = QUEUE_LENGTH, maxMemoryBytes = DECODER_BYTES } = options;
+    const most = availableParallelism() + 1;
+    const atOnce = options.processes === 0 ? most : Math.min(options.processes, most);
+    this.#options = options;
+    this.#pool = new DecoderPool({ maxMemoryBytes, readProcessUsage: options.readProcessUsage ?? readProcessUsage });
+    this.#queue = new FairQueue({
+      ...{ atOnce, waiting: queueLength, waitMs: WAIT_MS, refuse: busy },
+      use: { clock, halfLifeMs: HALF_LIFE_MS },
+    });
+    this.#memory = new WorkQueue({ atOnce, waiting: atOnce, capacity: maxMemoryBytes, full: busy });
+  }
+
+  /**
+   * Draws the identicon of a seed as a PNG, in the way of matrix-media-repo. The same seed and size (pixels) always give the same
+   * bytes. Nothing is decoded for it.
+   */
+  static identicon(seed: string, size: { readonly width: number; readonly height: number }): Buffer {
+    return drawIdenticon(seed, size);
+  }
+
+  /** An entry in the queue for decoders, for one picture: to be given to `probe` or `render`, once. */
+  queueEntry(claim: Claim): Ticket {
+    return this.#queue.ticket(claim);
+  }
+
   /**
    * What the header of the file at `path` says; `undefined` when it is no picture of these formats, or its header is broken.
    * Throws a failure `busy` when too much is waiting.
    */
-  probe(
+  async probe(
     path: string,
     formats: ReadonlySet<ImageFormat>,
-    turn: Ticket,
+    entry: Ticket,
     signal: AbortSignal,
-  ): Promise<ImageInfo | undefined>;
+  ): Promise<ImageInfo | undefined> {
+    const { format, fileBytes } = await sniffFile(path);
+    if (!format || !formats.has(format)) return undefined;
+    try {
+      return await this.#withDecoder(entry, signal, (ask) => inspect(ask, { input: path, format, fileBytes }));
+    } catch (error) {
+      if (isFailure(error, "unreadable")) return undefined;
+      throw error;
+    }
+  }
+
   /**
-   * Makes one thumbnail. Throws {@link PictureError}: `unreadable` for a file that is no picture of these formats, is damaged, or takes
-   * too long or too much memory; `too_large` for too many pixels; `busy` where the machine could not draw it in time. Throws another
-   * failure `busy` when too much is waiting, no decoder can be had, or the signal is a deadline that has passed. Rejects with the signal's reason when that aborts otherwise, and with an error of the operating
-   * system, its `code` included, where none of the outputs can be written. Only the one that it resolves with is there then.
+   * Makes one thumbnail. Throws {@link PictureError}: `unreadable` for a file that is no picture of these formats, is damaged, or
+   * takes too long or too much memory; `too_large` for too many pixels; `busy` where the machine could not draw it in time. Throws
+   * another failure `busy` when too much is waiting, no decoder can be had, or the signal is a deadline that has passed. Rejects with
+   * the signal's reason when that aborts otherwise, and with an error of the operating system, its `code` included, where none of
+   * the outputs can be written. Of the outputs only the one that it resolves with exists afterwards.
    */
-  render(job: RenderJob, turn: Ticket, signal: AbortSignal): Promise<Rendered>;
+  async render(job: RenderJob, entry: Ticket, signal: AbortSignal): Promise<Rendered> {
+    try {
+      return await this.#renderInto(job, entry, signal);
+    } catch (error) {
+      await removeAll(job.outputs);
+      throw error;
+    }
+  }
+
   /** Starts a decoder process, so that the first picture need not wait, and rejects when it is not fit to be used. */
-  warmUp(): Promise<void>;
+  async warmUp(): Promise<void> {
+    await this.#pool.lend((decoder) => decoder.ready);
+  }
+
   /** Ids of the decoder processes that are alive. */
-  readonly pids: readonly number[];
+  get pids(): readonly number[] {
+    return this.#pool.pids;
+  }
+
   /** Ends all decoder processes; what waits or runs fails with `busy`. Resolves when they have ended. */
-  close(): Promise<void>;
-}
+  async close(): Promise<void> {
+    const reason = busy();
+    this.#closing.abort(reason);
+    await this.#pool.close(reason);
+  }
 
-type Ask = (question: Question, limit: TimeLimit) => Promise<Answer>;
+  async #renderInto(job: RenderJob, entry: Ticket, signal: AbortSignal): Promise<Rendered> {
+    const { input, outputs, formats } = job;
+    const { format, fileBytes } = await sniffFile(input);
+    if (!format) throw new PictureError("broken");
+    if (!formats.has(format)) throw new PictureError("type");
+    return await this.#withDecoder(entry, signal, async (ask, either) => {
+      const info = await inspect(ask, { input, format, fileBytes });
+      const plan = planPicture(info, job, this.#options.maxPixels);
+      if (plan.kind === "original_fits") return plan;
+      // An earlier try may already have begun to write.
+      await removeAll(outputs);
+      const question = { ask: "draw", input, outputs, picture: plan.picture } as const;
+      const limit = drawingLimit(info, plan.picture, fileBytes);
+      const weight = estimateMemory(info, plan.picture);
+      const answer = await this.#memory.run(() => ask(question, limit), { weight, signal: either });
+      if (answer.say !== "drawn") throw failure(answer);
+      const { output, ...drawn } = answer.drawn;
+      const path = outputs[output];
+      if (path === undefined) throw failure(answer);
+      return { kind: "image", path, ...drawn, ...(await hashFile(path, either)) };
+    });
+  }
 
-/** How long a picture may wait for its turn, in milliseconds. */
-const WAIT_MS = 30_000;
-/** Half of what somebody's pictures have taken is forgotten after so many milliseconds. */
-const HALF_LIFE_MS = 60_000;
-/** A picture whose decoder ends without our doing is tried again, in a process that has read nothing else. */
-const TRIES = 2;
-
-/** Makes the one imager of a server. It starts no process before there is work. */
-export function makeImager(options: ImagerOptions): Imager {
-  const { processes, queueLength, maxPixels, maxMemoryBytes, clock, log, metrics, timeLimit } = options;
-  const closing = new AbortController();
-  const pool = new DecoderPool({ maxMemoryBytes, readProcessUsage: options.readProcessUsage ?? readProcessUsage });
-  const line = new FairQueue({
-    ...{ atOnce: processes, waiting: queueLength, waitMs: WAIT_MS, refuse: busy },
-    use: { clock, halfLifeMs: HALF_LIFE_MS },
-  });
-  // Inside the line: whoever has a decoder may have to wait for the others' memory.
-  const memory = new WorkQueue({ atOnce: processes, waiting: processes, capacity: maxMemoryBytes, full: busy });
-
-  async function withDecoder<T>(
-    turn: Ticket,
+  /** Does `work` with a decoder, once the queue grants one. The signal that it gets also aborts when the imager is closed. */
+  async #withDecoder<T>(
+    entry: Ticket,
     caller: AbortSignal,
     work: (ask: Ask, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const signal = AbortSignal.any([caller, closing.signal]);
+    const { clock, metrics } = this.#options;
+    const signal = AbortSignal.any([caller, this.#closing.signal]);
     const waitingMs = clock();
     try {
-      const done = turn.run(async () => {
+      const done = entry.run(async () => {
         metrics?.decodingBegun(clock() - waitingMs);
-        metrics?.decodingsWaiting(line.waiting);
-        return await withTries((decoder) => work(asking(decoder, signal), signal));
+        metrics?.decodingsWaiting(this.#queue.waiting);
+        return await this.#withTries((decoder) => work(this.#asking(decoder, signal), signal));
       }, signal);
-      metrics?.decodingsWaiting(line.waiting);
+      metrics?.decodingsWaiting(this.#queue.waiting);
       return await done;
     } catch (error) {
       throw toImagingError(error, caller);
     } finally {
-      metrics?.decodingsWaiting(line.waiting);
+      metrics?.decodingsWaiting(this.#queue.waiting);
     }
   }
 
-  async function withTries<T>(work: (decoder: Decoder) => Promise<T>): Promise<T> {
+  async #withTries<T>(work: (decoder: Decoder) => Promise<T>): Promise<T> {
     for (let tried = 1; ; tried += 1) {
       try {
-        return await pool.lend(work, { fresh: tried > 1 });
+        return await this.#pool.lend(work, { fresh: tried > 1 });
       } catch (error) {
         if (!(error instanceof DecoderEnded)) throw error;
         const again = tried < TRIES && mayBeChance(error);
-        tell(error, again);
+        this.#logEnd(error, again);
         if (!again) throw error;
       }
     }
   }
 
-  function asking(decoder: Decoder, signal: AbortSignal): Ask {
+  #asking(decoder: Decoder, signal: AbortSignal): Ask {
+    const { metrics, timeLimit } = this.#options;
     return async (question, limit) => {
       try {
         const answer = await decoder.ask(question, { limit: timeLimit ?? limit, signal });
@@ -159,69 +245,11 @@ export function makeImager(options: ImagerOptions): Imager {
     };
   }
 
-  function tell({ end, message }: DecoderEnded, again: boolean): void {
+  #logEnd({ end, message }: DecoderEnded, again: boolean): void {
+    const { log } = this.#options;
     if (end === "unfit") log?.error({ detail: message, again }, "Decoder processes cannot be used");
     else log?.warn({ end, detail: message, again }, "A decoder process ended at a picture");
   }
-
-  async function drawInto(job: RenderJob, turn: Ticket, signal: AbortSignal): Promise<Rendered> {
-    const { input, outputs, formats } = job;
-    const { format, fileBytes } = await sniffFile(input);
-    if (!format) throw new PictureError("broken");
-    if (!formats.has(format)) throw new PictureError("type");
-    return await withDecoder(turn, signal, async (ask, either) => {
-      const info = await inspect(ask, { input, format, fileBytes });
-      const plan = planPicture(info, job, maxPixels);
-      if (plan.kind === "original_fits") return plan;
-      // A try before this one may have come as far as writing.
-      await removeAll(outputs);
-      const question = { ask: "draw", input, outputs, picture: plan.picture } as const;
-      const limit = drawingLimit(info, plan.picture, fileBytes);
-      const weight = estimateMemory(info, plan.picture);
-      const answer = await memory.run(() => ask(question, limit), { weight, signal: either });
-      if (answer.say !== "drawn") throw failure(answer);
-      const { output, ...drawn } = answer.drawn;
-      const path = outputs[output];
-      if (path === undefined) throw failure(answer);
-      return { kind: "image", path, ...drawn, ...(await hashFile(path, either)) };
-    });
-  }
-
-  return {
-    turn: (claim) => line.ticket(claim),
-
-    async probe(path, formats, turn, signal) {
-      const { format, fileBytes } = await sniffFile(path);
-      if (!format || !formats.has(format)) return undefined;
-      try {
-        return await withDecoder(turn, signal, (ask) => inspect(ask, { input: path, format, fileBytes }));
-      } catch (error) {
-        if (isFailure(error, "unreadable")) return undefined;
-        throw error;
-      }
-    },
-
-    async render(job, turn, signal) {
-      try {
-        return await drawInto(job, turn, signal);
-      } catch (error) {
-        await removeAll(job.outputs);
-        throw error;
-      }
-    },
-
-    warmUp: () => pool.lend((decoder) => decoder.ready),
-
-    get pids() {
-      return pool.pids;
-    },
-
-    async close() {
-      const reason = busy();
-      closing.abort(reason);
-      await pool.close(reason);
-    },
-  };
 }
 
 interface Source {
@@ -236,7 +264,7 @@ async function inspect(ask: Ask, { input, format, fileBytes }: Source): Promise<
   throw failure(answer);
 }
 
-/** It need not be the picture that ended the decoder. */
+/** Whether something else than the picture may have ended the decoder. */
 function mayBeChance({ end }: DecoderEnded): boolean {
   return end === "killed" || end === "crash" || end === "unfit";
 }
@@ -249,4 +277,15 @@ function failure(answer: Answer): Error {
 
 async function removeAll(paths: readonly string[]): Promise<void> {
   await Promise.all(paths.map((path) => rm(path, { force: true }).catch(() => undefined)));
+}
+
+/** The size in bytes and the SHA-256 (hex) of a file. */
+async function hashFile(path: string, signal: AbortSignal): Promise<{ size: number; sha256: string }> {
+  const hash = createHash("sha256");
+  let size = 0;
+  for await (const bytes of createReadStream(path, { signal })) {
+    size += (bytes as Buffer).length;
+    hash.update(bytes as Buffer);
+  }
+  return { size, sha256: hash.digest("hex") };
 }

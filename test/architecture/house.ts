@@ -43,6 +43,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 const ROOM_DOORS: Readonly<Record<string, string>> = {
   "edge/origin": "edge/origin/client.ts",
   "origin/access": "origin/access/access.ts",
+  "origin/imaging": "origin/imaging/imager.ts",
   "origin/net": "origin/net/net.ts",
   "origin/matrix/homeserver": "origin/matrix/homeserver/homeserver.ts",
   "origin/matrix/federation": "origin/matrix/federation/federation.ts",

@@ -139,12 +139,15 @@ test("a decoder that dies while it is idle is not missed", async (t) => {
 });
 
 test("what is our fault is no fault of the picture", async (t) => {
-  const { folder, place, imager, turn, probe } = await openStudio(t);
+  const { folder, place, imager, queueEntry, probe } = await openStudio(t);
   const input = await place(await corners(400, 400).jpeg().toBuffer());
   const spec = { width: 96, height: 96, method: "crop", animated: false, format: "auto" } as const;
   const outputs = [join(folder, "no such folder", "output")];
   const job = { input, outputs, formats: FORMATS, spec, stillFrame: 0, allowAnimated: true };
-  await assert.rejects(imager.render(job, turn(), new AbortController().signal), { name: "Error", code: "ENOENT" });
+  await assert.rejects(imager.render(job, queueEntry(), new AbortController().signal), {
+    name: "Error",
+    code: "ENOENT",
+  });
   await assert.rejects(probe(join(folder, "nothing")), { code: "ENOENT" });
 });
 

@@ -2,7 +2,7 @@ import { contentDisposition } from "../../../../shared/http/content_headers.ts";
 import { COMMON_HEADERS } from "../../../../shared/http/respond.ts";
 import { MatrixError } from "../../../../shared/matrix/matrix_error.ts";
 import { requireSegment } from "../../../../shared/matrix/media_target.ts";
-import { drawIdenticon } from "../../../imaging/identicon.ts";
+import { Imager } from "../../../imaging/imager.ts";
 import { type PathOf, type Route, route } from "../../route.ts";
 
 const VERSIONS = ["r0", "v1", "v3", "unstable", "unstable/io.t2bot.media"];
@@ -37,7 +37,7 @@ export function identiconRoutes(): Route[] {
             "content-disposition": contentDisposition(TYPE, "identicon.png"),
             "cache-control": `public, max-age=${MAX_AGE_S}`,
           },
-          bytes: drawIdenticon(requireSegment(seed), { width, height }),
+          bytes: Imager.identicon(requireSegment(seed), { width, height }),
         };
       },
     }),

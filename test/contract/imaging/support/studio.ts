@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ImagerOptions, makeImager, type Rendered } from "../../../../origin/imaging/imager.ts";
+import { Imager, type ImagerOptions, type Rendered } from "../../../../origin/imaging/imager.ts";
 import type { Wish } from "../../../../origin/imaging/plan_picture.ts";
 import { IMAGE_TYPES, type ImageFormat } from "../../../../origin/platform/image_types.ts";
 import type { ThumbnailSpec } from "../../../../shared/matrix/thumbnail_size.ts";
@@ -27,7 +27,7 @@ export type Order = Partial<ThumbnailSpec> &
 /** An imager with a folder of its own, both gone when the test (or, given `{ after }` of node:test, the file) ends. */
 export async function openStudio(t: { after(close: () => Promise<void>): void }, options: Partial<ImagerOptions> = {}) {
   const folder = await mkdtemp(join(tmpdir(), "mxcdn-imaging-"));
-  const imager = makeImager({ ...OPTIONS, timeLimit: PATIENT, ...options });
+  const imager = new Imager({ ...OPTIONS, timeLimit: PATIENT, ...options });
   t.after(async () => {
     await imager.close();
     await rm(folder, { recursive: true, force: true });
@@ -48,17 +48,17 @@ export async function openStudio(t: { after(close: () => Promise<void>): void },
     const spec: ThumbnailSpec = { width: 96, height: 96, method: "crop", animated: false, format: "auto", ...asked };
     const output = join(folder, `output-${files++}`);
     const job = { input, outputs: [output], formats, spec, stillFrame, allowAnimated };
-    return { rendered: await imager.render(job, turn(asker), signal), output };
+    return { rendered: await imager.render(job, queueEntry(asker), signal), output };
   }
 
   /** Reads the header of a file. */
   async function probe(path: string, signal: AbortSignal = new AbortController().signal) {
-    return await imager.probe(path, FORMATS, turn(), signal);
+    return await imager.probe(path, FORMATS, queueEntry(), signal);
   }
 
-  /** A place in the line; everybody is somebody else unless it is said. */
-  function turn(asker = `asker ${files++}`) {
-    return imager.turn([{ name: asker, weight: 1 }]);
+  /** An entry in the queue for decoders; a requester of its own unless it is said. */
+  function queueEntry(asker = `asker ${files++}`) {
+    return imager.queueEntry([{ name: asker, weight: 1 }]);
   }
 
   /** Renders bytes, and gives back the picture that was made. */
@@ -68,5 +68,5 @@ export async function openStudio(t: { after(close: () => Promise<void>): void },
     return { ...rendered, bytes: await readFile(output) };
   }
 
-  return { imager, folder, place, renderFile, probe, turn, make };
+  return { imager, folder, place, renderFile, probe, queueEntry, make };
 }
