@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { crc32, deflateSync } from "node:zlib";
+import { deflateSync } from "node:zlib";
+import { makePngChunk, PNG_SIGNATURE } from "./sources/apng/png_chunks.ts";
 
 type Colour = readonly [red: number, green: number, blue: number];
 
@@ -76,19 +77,10 @@ function encodePng(
   header.writeUInt32BE(height, 4);
   header.set([1, 3, 0, 0, 0], 8); // bits of a pixel, palette, deflate, adaptive filters, not interlaced
   return Buffer.concat([
-    Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
-    chunk("IHDR", header),
-    chunk("PLTE", Buffer.from(palette.flat())),
-    chunk("IDAT", deflateSync(lines)),
-    chunk("IEND", Buffer.alloc(0)),
+    PNG_SIGNATURE,
+    makePngChunk("IHDR", header),
+    makePngChunk("PLTE", Buffer.from(palette.flat())),
+    makePngChunk("IDAT", deflateSync(lines)),
+    makePngChunk("IEND", Buffer.alloc(0)),
   ]);
-}
-
-function chunk(type: string, data: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
-  const framed = Buffer.alloc(body.byteLength + 8);
-  framed.writeUInt32BE(data.byteLength, 0);
-  framed.set(body, 4);
-  framed.writeUInt32BE(crc32(body), body.byteLength + 4);
-  return framed;
 }

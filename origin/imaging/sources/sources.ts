@@ -1,6 +1,6 @@
 import type { ImageFormat } from "../../platform/image_types.ts";
+import { pngSource } from "./apng/png.ts";
 import { gifSource } from "./gif.ts";
-import { pngSource } from "./png.ts";
 import { makeRasterSource } from "./raster.ts";
 import type { Source } from "./source.ts";
 import { svgSource } from "./svg.ts";

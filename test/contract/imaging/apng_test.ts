@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import sharp from "sharp";
-import { parseApng } from "../../../origin/imaging/sources/apng.ts";
-import { makePngChunk } from "../../../origin/imaging/sources/png_chunks.ts";
+import { parseApng } from "../../../origin/imaging/sources/apng/apng.ts";
+import { makePngChunk } from "../../../origin/imaging/sources/apng/png_chunks.ts";
 import { makeApng, plainPng } from "./support/apng_file.ts";
 import { BLUE, GREEN, nameAt, RED } from "./support/pictures.ts";
 

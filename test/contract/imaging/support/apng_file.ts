@@ -1,5 +1,5 @@
 import sharp from "sharp";
-import { makePngChunk, PNG_SIGNATURE, pngChunks } from "../../../../origin/imaging/sources/png_chunks.ts";
+import { makePngChunk, PNG_SIGNATURE, pngChunks } from "../../../../origin/imaging/sources/apng/png_chunks.ts";
 
 /** One frame of an animated PNG to be written. Pixels and milliseconds. */
 export interface Frame {

@@ -1,5 +1,5 @@
 import { deflateSync } from "node:zlib";
-import { makePngChunk, PNG_SIGNATURE } from "../../../../origin/imaging/sources/png_chunks.ts";
+import { makePngChunk, PNG_SIGNATURE } from "../../../../origin/imaging/sources/apng/png_chunks.ts";
 
 /** A PNG of black pixels, one bit each: small however large it is. Complete, so that only its size speaks against it. */
 export function bombPng(width: number, height: number): Buffer {

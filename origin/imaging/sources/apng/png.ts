@@ -1,10 +1,10 @@
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import sharp, { type Sharp } from "sharp";
+import { makeRasterSource } from "../raster.ts";
+import type { AnimationRequest, Source } from "../source.ts";
 import { type Apng, type ApngFrame, parseApng } from "./apng.ts";
 import { ApngCanvas } from "./apng_canvas.ts";
 import { PNG_SIGNATURE } from "./png_chunks.ts";
-import { makeRasterSource } from "./raster.ts";
-import type { AnimationRequest, Source } from "./source.ts";
 
 const still = makeRasterSource("png");
 
