@@ -10,16 +10,20 @@ import type { Log } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { WorkQueue } from "../platform/work_queue.ts";
 import { drawIdenticon } from "./identicon.ts";
-import type { ImageInfo } from "./image_info.ts";
 import { busy, PictureError, toImagingError } from "./imaging_errors.ts";
-import type { Drawn } from "./picture.ts";
+import type { Drawn, ImageInfo } from "./picture.ts";
 import { type OriginalFits, planPicture, type Wish } from "./plan_picture.ts";
 import { type Decoder, DecoderEnded } from "./sandbox/decoder.ts";
 import { DecoderPool } from "./sandbox/decoder_pool.ts";
 import type { Answer, Question } from "./sandbox/decoder_protocol.ts";
-import { estimateMemory } from "./sandbox/estimate_memory.ts";
-import { type ReadProcessUsage, readProcessUsage } from "./sandbox/process_usage.ts";
-import { drawingLimit, inspectingLimit, type TimeLimit } from "./sandbox/time_limit.ts";
+import {
+  drawingLimit,
+  estimateMemory,
+  inspectingLimit,
+  type ReadProcessUsage,
+  readProcessUsage,
+  type TimeLimit,
+} from "./sandbox/limits.ts";
 import { sniffFile } from "./sniff.ts";
 
 /** How much the decoding of pictures may take. */

@@ -1,7 +1,6 @@
 import { outputSize, type ThumbnailSpec } from "../../shared/matrix/thumbnail_size.ts";
-import { type ImageInfo, mediaTypeOf } from "./image_info.ts";
 import { PictureError } from "./imaging_errors.ts";
-import type { Picture } from "./picture.ts";
+import { type ImageInfo, mediaTypeOf, type Picture } from "./picture.ts";
 
 /** What a thumbnail shall be like. */
 export interface Wish {

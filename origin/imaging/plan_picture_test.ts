@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ImageInfo } from "./image_info.ts";
+import type { ImageInfo } from "./picture.ts";
 import { planPicture, type Wish } from "./plan_picture.ts";
 
 const MAX_PIXELS = 1_000_000;

@@ -1,8 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { sleep } from "../../platform/time.ts";
 import { type Answer, type Message, parseMessage, type Question } from "./decoder_protocol.ts";
-import type { ReadProcessUsage } from "./process_usage.ts";
-import type { TimeLimit } from "./time_limit.ts";
+import type { ReadProcessUsage, TimeLimit } from "./limits.ts";
 
 /**
  * Why a decoder process did not answer. What a file brings about: `time`, it took more processor time than it may; `memory`; `crash`,

@@ -1,6 +1,6 @@
 import sharp, { type Metadata, type SharpInput, type SharpOptions } from "sharp";
 import type { ImageFormat } from "../../platform/image_types.ts";
-import type { ImageInfo } from "../image_info.ts";
+import type { ImageInfo } from "../picture.ts";
 import type { Source } from "./source.ts";
 
 /**

@@ -1,5 +1,5 @@
 import type { Sharp } from "sharp";
-import type { ImageInfo } from "../image_info.ts";
+import type { ImageInfo } from "../picture.ts";
 
 /** Which still is wanted. */
 export interface StillRequest {

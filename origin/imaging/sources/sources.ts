@@ -5,7 +5,7 @@ import { makeRasterSource } from "./raster.ts";
 import type { Source } from "./source.ts";
 import { svgSource } from "./svg.ts";
 
-/** Who reads which format. A new one is named in `origin/platform/image_types.ts`, known by `sniff.ts`, weighed by `estimate_memory.ts`, and read by a file in this folder. */
+/** Who reads which format. A new one is named in `origin/platform/image_types.ts`, known by `sniff.ts`, weighed by `limits.ts`, and read by a file in this folder. */
 export const SOURCES: Readonly<Record<ImageFormat, Source>> = {
   jpeg: makeRasterSource("jpeg"),
   png: pngSource,

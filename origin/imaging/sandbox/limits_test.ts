@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ImageInfo } from "../image_info.ts";
-import { estimateMemory } from "./estimate_memory.ts";
+import type { ImageInfo } from "../picture.ts";
+import { estimateMemory } from "./limits.ts";
 
 const MEGAPIXELS = 12_192_768;
 const BASE = { width: 4032, height: 3024, pixels: MEGAPIXELS, frames: 1, animated: false, hasAlpha: false } as const;
