@@ -19,7 +19,7 @@ type Encoded = Pick<Drawn, "type"> & { readonly data: Buffer; readonly info: Out
 
 /**
  * Decodes the file at `input`, and writes the picture to the first of the new files `outputs` that can be written: sRGB,
- * upright, without metadata. Throws when the file is no whole picture, or when none can be written.
+ * upright, without metadata. Throws when the picture is damaged or incomplete, or when no output can be written.
  */
 export async function draw(input: string, outputs: readonly string[], picture: Picture): Promise<Drawn> {
   const { type, data, info } = (await drawAnimation(input, picture)) ?? (await drawStill(input, picture));

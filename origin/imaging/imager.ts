@@ -12,7 +12,7 @@ import { WorkQueue } from "../platform/work_queue.ts";
 import { drawIdenticon } from "./identicon.ts";
 import { busy, PictureError, toImagingError } from "./imaging_errors.ts";
 import type { Drawn, ImageInfo } from "./picture.ts";
-import { type OriginalFits, planPicture, type Wish } from "./plan_picture.ts";
+import { type OriginalFits, type PictureRequest, planPicture } from "./plan_picture.ts";
 import { type Decoder, DecoderEnded } from "./sandbox/decoder.ts";
 import { DecoderPool } from "./sandbox/decoder_pool.ts";
 import type { Answer, Question } from "./sandbox/decoder_protocol.ts";
@@ -52,7 +52,7 @@ export interface ImagerOptions {
 }
 
 /** A picture to make. */
-export interface RenderJob extends Wish {
+export interface RenderJob extends PictureRequest {
   /** The file of the source. Its name and claimed type do not matter. */
   readonly input: string;
   /** What the source may be. */

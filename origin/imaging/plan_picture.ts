@@ -2,8 +2,8 @@ import { outputSize, type ThumbnailSpec } from "../../shared/matrix/thumbnail_si
 import { PictureError } from "./imaging_errors.ts";
 import { type ImageInfo, mediaTypeOf, type Picture } from "./picture.ts";
 
-/** What a thumbnail shall be like. */
-export interface Wish {
+/** Which thumbnail is wanted. */
+export interface PictureRequest {
   readonly spec: ThumbnailSpec;
   /** Which frame stands for an animation: 0 the first, 1 the last. */
   readonly stillFrame: number;
@@ -39,22 +39,22 @@ const MAX_WEBP_SIDE = 16_383;
  * Decides what to draw from the header alone. Throws a {@link PictureError} of kind `too_large` for a picture of more than
  * `maxPixels` pixels: such a file may be small, and never is decoded.
  */
-export function planPicture(info: ImageInfo, wish: Wish, maxPixels: number): Plan {
+export function planPicture(info: ImageInfo, wanted: PictureRequest, maxPixels: number): Plan {
   if (info.pixels > maxPixels) {
     throw new PictureError("pixels", {
       message: `Cannot make thumbnails of pictures with more than ${maxPixels} pixels`,
     });
   }
-  const size = outputSize(wish.spec, info);
-  const wantsAnimation = info.animated && wish.spec.animated && wish.allowAnimated;
+  const size = outputSize(wanted.spec, info);
+  const wantsAnimation = info.animated && wanted.spec.animated && wanted.allowAnimated;
   const isWhole = size.width === info.width && size.height === info.height;
   if (isWhole && info.asStored && info.animated === wantsAnimation && SERVABLE_TYPES.has(mediaTypeOf(info))) {
     return { kind: "original_fits", type: mediaTypeOf(info), ...size, animated: info.animated };
   }
   const fitsWebp = Math.max(size.width, size.height) <= MAX_WEBP_SIDE;
   const animate = wantsAnimation && fitsWebp && !isLong(info, maxPixels);
-  const frame = animate || isLong(info, maxPixels) ? 0 : stillFrame(info, wish.stillFrame);
-  const encode = fitsWebp ? wish.spec.format : "auto";
+  const frame = animate || isLong(info, maxPixels) ? 0 : stillFrame(info, wanted.stillFrame);
+  const encode = fitsWebp ? wanted.spec.format : "auto";
   const pixels = animate ? maxPixels * ANIMATION_SHARE : maxPixels;
   return { kind: "draw", picture: { format: info.format, ...size, animate, frame, encode, maxPixels: pixels } };
 }

@@ -4,7 +4,7 @@ import type { ImageFormat } from "../platform/image_types.ts";
 /** Bytes of a file's beginning that decide what it is. So many for an SVG, which may have a licence before it. */
 const HEAD_BYTES = 64 * 1024;
 
-/** The format of the file at `path` by its first bytes (`undefined` when it is none that we decode), and its length. */
+/** The format of the file at `path` by its first bytes (`undefined` for any that we do not decode), and its length. */
 export async function sniffFile(path: string): Promise<{ format: ImageFormat | undefined; fileBytes: number }> {
   const file = await open(path, "r");
   try {

@@ -4,9 +4,9 @@ import { type Answer, type Message, parseMessage, type Question } from "./decode
 import type { ReadProcessUsage, TimeLimit } from "./limits.ts";
 
 /**
- * Why a decoder process did not answer. What a file brings about: `time`, it took more processor time than it may; `memory`; `crash`,
- * the process ended by itself. What it does not: `slow`, the processor was busy with other things; `killed`, a signal of somebody
- * else's (of the kernel, say, where memory runs short); `unfit`, the process could not be started.
+ * Why a decoder process did not answer. Caused by the file: `time`, it took too much processor time; `memory`, too much memory;
+ * `crash`, the process ended by itself. Caused by the machine: `slow`, the processor was busy with other work; `killed`, a signal
+ * from another process or the kernel (when memory runs short); `unfit`, the process could not be started.
  */
 export type DecoderEnd = "time" | "memory" | "crash" | "slow" | "killed" | "unfit";
 
@@ -33,20 +33,20 @@ const PROGRAM = new URL("./decoder_process.ts", import.meta.url);
 /** For loading the program from a slow disk. */
 const START_MS = 20_000;
 const WATCH_MS = 25;
-/** A process that the kernel cannot end at once (a hanging network disk) is not waited for. */
+/** Waits no longer for a process that the kernel cannot end at once (a hanging network disk). */
 const END_MS = 2_000;
 const MAX_STDERR = 2_000;
 
-/** Signals that a process brings upon itself. Any other comes from somebody else. */
+/** Signals that a process causes by itself. Any other was sent to it. */
 const OWN_SIGNALS = new Set(["SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTRAP", "SIGSYS"]);
 
 /**
- * Nothing of our own environment, where secrets are. Two arenas: half the memory for the same work. Large pictures stay in
- * memory, which is watched, instead of going to a temporary file, which nobody watches.
+ * Nothing of our own environment, which holds secrets. Two arenas: half the memory for the same work. Large pictures stay in
+ * memory, which is limited, instead of going to a temporary file, which is not.
  */
 const ENVIRONMENT = { MALLOC_ARENA_MAX: "2", UV_THREADPOOL_SIZE: "2", VIPS_DISC_THRESHOLD: "1000g" };
 
-/** One process that decodes, one question at a time. It is started at once; once it has ended it stays so. */
+/** One process that decodes, one question at a time. It starts with the object, and is not started again once it has ended. */
 export class Decoder {
   readonly #limits: DecoderLimits;
   readonly #child: ChildProcess | undefined;
@@ -58,7 +58,7 @@ export class Decoder {
   #resident = 0;
   /** Processor time that the question under way may take, and what the process had had before it. */
   #cpu: { readonly maxMs: number; readonly beforeMs: number | undefined } | undefined;
-  #heard: (message: Message) => void = () => {};
+  #onMessage: (message: Message) => void = () => {};
   #fail: (reason: unknown) => void = () => {};
 
   constructor(limits: DecoderLimits) {
@@ -101,7 +101,7 @@ export class Decoder {
       await this.#ready;
       return await this.#watched(question, limit);
     } catch (error) {
-      await this.#gone();
+      await this.#whenEnded();
       throw error;
     } finally {
       signal.removeEventListener("abort", abort);
@@ -112,7 +112,7 @@ export class Decoder {
   async kill(reason: unknown = new DecoderEnded("killed", "by us")): Promise<void> {
     this.#fail(reason);
     this.#finish("killed", "by us");
-    await this.#gone();
+    await this.#whenEnded();
   }
 
   /** `undefined` where the machine refuses (no descriptors, processes or memory left). */
@@ -135,8 +135,8 @@ export class Decoder {
       this.#stderr = (this.#stderr + text).slice(-MAX_STDERR);
     });
     child.stderr?.on("error", () => undefined);
-    child.on("message", (value) => this.#hear(value));
-    child.on("error", (error) => this.#lose(error));
+    child.on("message", (value) => this.#receive(value));
+    child.on("error", (error) => this.#channelFailed(error));
     return new Promise((resolve) => {
       child.once("exit", (code, signal) => {
         const isOwn = signal === null || OWN_SIGNALS.has(signal);
@@ -147,8 +147,8 @@ export class Decoder {
     });
   }
 
-  /** It cannot be talked to. How it ended is known when it has; where it never began, and where nobody tells, it ends here. */
-  #lose(error: Error): void {
+  /** The channel to the process failed. The exit says how it ended; without a process, or an exit in time, it is ended here. */
+  #channelFailed(error: Error): void {
     if (this.pid === undefined) this.#finish("unfit", describe(error));
     else void Promise.race([this.#ended, sleep(END_MS)]).then(() => this.#finish("killed", describe(error)));
   }
@@ -166,7 +166,7 @@ export class Decoder {
     const watch = setInterval(() => this.#sample(), WATCH_MS);
     try {
       const answer = this.#next(wallMs, (message) => message.say !== "ready" && message.say !== "usage");
-      this.#child?.send(question, (error) => error && this.#lose(error));
+      this.#child?.send(question, (error) => error && this.#channelFailed(error));
       const message = await answer;
       this.#sample();
       return message as Answer;
@@ -176,16 +176,16 @@ export class Decoder {
     }
   }
 
-  #next(wallMs: number, isMeant: (message: Message) => boolean): Promise<Message> {
+  #next(wallMs: number, isAnswer: (message: Message) => boolean): Promise<Message> {
     return new Promise<Message>((resolve, reject) => {
       if (this.#end) return reject(this.#end);
       const timer = setTimeout(() => this.#finish("slow", `no answer within ${wallMs} ms`), wallMs);
       const settle = () => {
         clearTimeout(timer);
-        this.#heard = this.#fail = () => {};
+        this.#onMessage = this.#fail = () => {};
       };
-      this.#heard = (message) => {
-        if (!isMeant(message)) return;
+      this.#onMessage = (message) => {
+        if (!isAnswer(message)) return;
         settle();
         resolve(message);
       };
@@ -196,11 +196,11 @@ export class Decoder {
     });
   }
 
-  #hear(value: unknown): void {
+  #receive(value: unknown): void {
     const message = parseMessage(value);
     if (message?.say === "usage") this.#measure(message.bytes, message.cpuMs);
-    if (message) this.#heard(message);
-    else this.#finish("crash", "it said something that makes no sense");
+    if (message) this.#onMessage(message);
+    else this.#finish("crash", "it sent an invalid message");
   }
 
   #usage() {
@@ -227,7 +227,7 @@ export class Decoder {
     this.#fail(this.#end);
   }
 
-  async #gone(): Promise<void> {
+  async #whenEnded(): Promise<void> {
     if (this.isAlive) return;
     await Promise.race([this.#ended, sleep(END_MS)]);
   }

@@ -1,9 +1,9 @@
 import { Decoder, type DecoderLimits } from "./decoder.ts";
 
-/** Pictures after which a decoder process is replaced: whatever the libraries leak stays small. */
+/** A decoder process is replaced after this many pictures, so that leaks of the libraries stay small. */
 const JOBS_PER_DECODER = 200;
 
-/** An idle one is ended after this time, so that a server where nobody looks at pictures gets its memory back. */
+/** An idle process is ended after this time, to give its memory back. */
 const IDLE_MS = 60_000;
 
 /** The share of its memory that an idle decoder may keep; one that kept more is replaced. */
@@ -15,7 +15,7 @@ interface Idle {
   readonly timer: NodeJS.Timeout;
 }
 
-/** Decoder processes, started when there is work for them and kept for the next. How many there are is up to the caller. */
+/** Decoder processes, started when there is work for them and kept for the next. The caller bounds how many there are. */
 export class DecoderPool {
   readonly #limits: DecoderLimits;
   readonly #idleMs: number;
@@ -33,7 +33,7 @@ export class DecoderPool {
     return [...this.#all].flatMap(({ isAlive, pid }) => (isAlive && pid !== undefined ? [pid] : []));
   }
 
-  /** Lends a decoder to `work`, and to nobody else meanwhile. `fresh`: one that has read nothing yet. */
+  /** Lends a decoder to `work` exclusively. `fresh`: a new process, which has read nothing yet. */
   async lend<T>(work: (decoder: Decoder) => Promise<T>, { fresh = false } = {}): Promise<T> {
     const { decoder, jobs } = fresh ? this.#begin() : this.#take();
     try {

@@ -8,7 +8,7 @@ import { setUpSharp } from "./sharp_setup.ts";
 
 const USAGE_EVERY_MS = 100;
 
-/** Serving ready things comes before making new ones. */
+/** Serving comes before decoding. */
 const NICENESS = 5;
 
 // Not process.exit(): that would wait for the drawing under way, and some cannot be interrupted.
@@ -44,7 +44,7 @@ async function answerTo(question: Question): Promise<Answer> {
   }
 }
 
-/** That the parent does not hear it any more is told by `disconnect`. */
+/** Errors are ignored: `disconnect` reports that the parent has gone. */
 function say(message: Message): void {
   process.send?.(message, () => undefined);
 }
@@ -63,7 +63,7 @@ function describe(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).slice(0, 500);
 }
 
-/** Where memory runs short, the kernel shall end a decoder and not the server (Linux; elsewhere it is not needed to work). */
+/** When memory runs short, the kernel should end a decoder and not the server. Linux only; other systems go without. */
 function makeExpendable(): void {
   try {
     setPriority(NICENESS);

@@ -37,8 +37,8 @@ const drawn = z.object({
 });
 
 /**
- * What a decoder process says. It has read a stranger's file with a large library, so what it says is checked like what
- * any stranger says.
+ * What a decoder process says. It has read an untrusted file with a large library, so its messages are checked like any
+ * untrusted input.
  */
 const messageSchema = z.discriminatedUnion("say", [
   /** It is set up, and takes questions. */
@@ -58,7 +58,7 @@ export type Message = z.infer<typeof messageSchema>;
 /** The answers to a question. */
 export type Answer = Exclude<Message, { say: "ready" | "usage" }>;
 
-/** A message of a decoder process, or `undefined` when it is none. */
+/** A message of a decoder process; `undefined` when it is invalid. */
 export function parseMessage(value: unknown): Message | undefined {
   return messageSchema.safeParse(value).data;
 }

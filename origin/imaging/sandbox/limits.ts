@@ -46,7 +46,7 @@ const READING_MS = 150;
 /** For a megabyte of an SVG that is drawn: thousands of curves, whatever the pixels. */
 const CURVES_MS = 2_500;
 
-/** For reading the header. Some formats have none, and all of the file is looked through. */
+/** For reading the header. Some formats have no header, so that the whole file is read. */
 export function inspectingLimit(fileBytes: number): TimeLimit {
   return timeLimit((fileBytes / 1e6) * READING_MS);
 }
@@ -92,7 +92,10 @@ const ENCODING_BYTES = 10;
 /** Bytes per pixel of the frames of an animated result together. */
 const ENCODING_FRAMES_BYTES = 5;
 
-/** The resident bytes that a decoder process is likely to reach when it draws this picture: it decides how many draw at once, and kills nothing. */
+/**
+ * The resident bytes that a decoder process is likely to reach when it draws this picture. It decides how many draw at once; no
+ * process is killed for it.
+ */
 export function estimateMemory(info: ImageInfo, picture: Picture): number {
   const perPixel = info.interlaced
     ? Math.max(DECODING_WHOLE_BYTES, DECODING_BYTES[info.format])

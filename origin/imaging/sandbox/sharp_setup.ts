@@ -27,8 +27,8 @@ const PNG = Buffer.from(
 const SVG = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>');
 
 /**
- * Makes this process fit for strangers' pictures: only the loaders of the allow-list, no cache (it is keyed by path, and
- * paths come again with other contents), one thread to a picture. Throws when the library does not obey.
+ * Sets this process up for untrusted pictures: only the loaders of the allow-list, no cache (it is keyed by path, and
+ * paths come again with other contents), one thread to a picture. Throws when that has no effect.
  */
 export async function setUpSharp(): Promise<void> {
   requireVersion(sharp.versions.sharp ?? "0");

@@ -30,7 +30,7 @@ export interface Source {
   still(path: string, request: StillRequest): Promise<Sharp>;
   /**
    * All frames below one another with their timing, at the size that was asked for. Absent: the format has no animations;
-   * `undefined`: this file has none after all.
+   * `undefined`: this file is a still.
    */
   animation?(path: string, request: AnimationRequest): Promise<Sharp | undefined>;
 }

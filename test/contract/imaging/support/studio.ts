@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Imager, type ImagerOptions, type Rendered } from "../../../../origin/imaging/imager.ts";
-import type { Wish } from "../../../../origin/imaging/plan_picture.ts";
+import type { PictureRequest } from "../../../../origin/imaging/plan_picture.ts";
 import { IMAGE_TYPES, type ImageFormat } from "../../../../origin/platform/image_types.ts";
 import type { ThumbnailSpec } from "../../../../shared/matrix/thumbnail_size.ts";
 
@@ -22,7 +22,7 @@ export const FORMATS = new Set(Object.keys(IMAGE_TYPES) as ImageFormat[]);
 
 /** What a test asks of a picture, beside what it does not care about. */
 export type Order = Partial<ThumbnailSpec> &
-  Partial<Omit<Wish, "spec">> & { signal?: AbortSignal; formats?: ReadonlySet<ImageFormat>; asker?: string };
+  Partial<Omit<PictureRequest, "spec">> & { signal?: AbortSignal; formats?: ReadonlySet<ImageFormat>; asker?: string };
 
 /** An imager with a folder of its own, both gone when the test (or, given `{ after }` of node:test, the file) ends. */
 export async function openStudio(t: { after(close: () => Promise<void>): void }, options: Partial<ImagerOptions> = {}) {
