@@ -96,15 +96,18 @@ function follow(path: string, settings: Settings, app: RunnableApp, output: Outp
         output.warn(`warning: ${formatProblem(warning)}`);
       }
       said = new Set(warnings.map(gist));
-      if (!app.reconfigure) return output.warn("the configuration has changed: restart to make it hold");
+      if (!app.reconfigure) return output.warn("configuration changed: it needs a restart");
       const keys = await app.reconfigure(config);
-      const rest = keys.length === 0 ? "" : `, but for ${keys.join(", ")}: that needs a restart`;
-      output.line(`the changed configuration holds now${rest}`);
+      const rest = keys.length === 0 ? "" : `; these keys need a restart: ${keys.join(", ")}`;
+      output.line(`changed configuration applied${rest}`);
     },
-    onBroken: (error) => output.warn(`the changed configuration is not used: ${describeError(error).join("; ")}`),
+    onBroken: (error) =>
+      output.warn(
+        `changed configuration rejected, the previous one stays in force: ${describeError(error).join("; ")}`,
+      ),
     onFailed: (error) => {
       const why = describeError(error).join("; ");
-      output.warn(`the changed configuration does not hold, or not everywhere; it is tried again: ${why}`);
+      output.warn(`changed configuration not applied, or not everywhere; will retry: ${why}`);
     },
   });
 }

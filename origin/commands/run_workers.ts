@@ -1,7 +1,7 @@
 import cluster, { type Worker } from "node:cluster";
 import { availableParallelism } from "node:os";
 import type { Config } from "../config/schema.ts";
-import type { ManagedProcess } from "./dev/managed_process.ts";
+import { type ManagedProcess, stopChild } from "./dev/managed_process.ts";
 import { Supervisor } from "./dev/supervisor.ts";
 import { originUrl } from "./dev/tier_health.ts";
 import type { ServiceContext } from "./program.ts";
@@ -89,24 +89,16 @@ function superviseWorker(number: number, { output, now }: WorkersContext): Super
     start() {
       const worker = cluster.fork({ [WORKER_NUMBER]: String(number) });
       listening = new Promise((resolve) => worker.once("listening", resolve));
-      return partOf(worker);
+      return managed(worker);
     },
     ready: () => listening,
   });
 }
 
-function partOf(worker: Worker): ManagedProcess {
+function managed(worker: Worker): ManagedProcess {
   const gone = new Promise<string>((resolve) => {
     worker.once("exit", (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`));
     worker.once("error", (error) => resolve(error.message));
   });
-  return {
-    gone,
-    async stop(graceMs) {
-      worker.process.kill("SIGTERM");
-      const timer = setTimeout(() => worker.process.kill("SIGKILL"), graceMs);
-      await gone;
-      clearTimeout(timer);
-    },
-  };
+  return { gone, stop: (graceMs) => stopChild(worker.process, gone, graceMs) };
 }

@@ -40,7 +40,8 @@ export function startProcess({ script, args, job, echo }: ProcessOptions): Manag
   return { gone, stop: (graceMs) => stopChild(child, gone, graceMs) };
 }
 
-async function stopChild(child: ChildProcess, gone: Promise<unknown>, graceMs: number): Promise<void> {
+/** Ends a child with SIGTERM, and with SIGKILL after `graceMs` milliseconds. Resolves with `gone`. */
+export async function stopChild(child: ChildProcess, gone: Promise<unknown>, graceMs: number): Promise<void> {
   child.kill("SIGTERM");
   const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
   await gone;

@@ -7,7 +7,7 @@ export interface Trouble {
 }
 
 const NO_ISSUER: Trouble = {
-  why: "nobody whom this machine trusts vouches for its certificate",
+  why: "no authority that this machine trusts has signed its certificate",
   cure: "give it one of a known authority, or make its authority known (NODE_EXTRA_CA_CERTS)",
 };
 const NO_TLS: Trouble = { why: "what listens there does not speak TLS", cure: "switch TLS on there, or off here" };

@@ -235,7 +235,7 @@ ${more}`;
 
     await replaceFile(file, text([A, B], "uploads: { maxBytes: many }\n"));
     const error = await until(
-      () => warnings.find((line) => line.includes("not used")),
+      () => warnings.find((line) => line.includes("configuration rejected")),
       "the broken file was not refused",
     );
     assert.match(error, /media-repo\.yaml/);
@@ -244,7 +244,7 @@ ${more}`;
     assert.equal(warnings.length, 1, warnings.join("\n"));
 
     await replaceFile(file, text([A, B], "uploads: { maxBytes: 700 }\n"));
-    await until(() => lines.find((line) => line.includes("holds now")), "the mended file does not hold");
+    await until(() => lines.find((line) => line.includes("configuration applied")), "the mended file does not hold");
     assert.deepEqual([await status(A, userOf(A)), await status(B, userOf(B))], [200, 200]);
     const told: Heard = await askHost(url, B, CONFIG, { token: adminOf(B) });
     assert.deepEqual(jsonOf(told), { "m.upload.size": 700 });
@@ -255,8 +255,11 @@ ${more}`;
         file,
         text([A, B], `uploads: { maxBytes: ${size} }\nbogus: 1\nthumbnails: { maxPixels: ${size} }\n`),
       );
-      const holds = await until(() => lines.find((line) => line.includes("holds now")), "the change does not hold");
-      assert.match(holds, /but for thumbnails\.maxPixels: that needs a restart/);
+      const holds = await until(
+        () => lines.find((line) => line.includes("configuration applied")),
+        "the change does not hold",
+      );
+      assert.match(holds, /these keys need a restart: thumbnails\.maxPixels$/);
     }
     const bogus = warnings.filter((line) => line.includes("bogus"));
     assert.equal(bogus.length, 1, "a warning is said when it is new");

@@ -88,7 +88,7 @@ describe("an origin of several workers", { skip, timeout: 180_000 }, () => {
     const { url, command, yaml } = await start(t);
     await replaceFile(join(folder, "c.yaml"), yaml(5_000));
     for (const number of [1, 2, 3]) {
-      await command.says(new RegExp(`mxcdn: worker ${number}: the changed configuration holds now`));
+      await command.says(new RegExp(`mxcdn: worker ${number}: changed configuration applied`));
     }
     const heard = await Promise.all(Array.from({ length: 12 }, () => ask(url, CONFIG_PATH, { token: TOKEN })));
     const sizes = new Set(heard.map(({ body }) => body.toString()));
