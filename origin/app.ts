@@ -1,28 +1,63 @@
-import { Access } from "./access/access.ts";
-import { type Base, type Overrides, openBase } from "./app_base.ts";
-import { listJobs } from "./app_jobs.ts";
-import { makeMediaWork } from "./app_media.ts";
+import { randomBytes } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Access, CONNECTIONS_PER_HOMESERVER } from "./access/access.ts";
 import { restartKeys } from "./config/checks/restart_keys.ts";
 import { LiveConfig } from "./config/files/live_config.ts";
 import { datastoresOf } from "./config/files/place.ts";
 import type { Config } from "./config/schema.ts";
 import { Domains } from "./domains/domains.ts";
 import { Server } from "./http/server.ts";
-import { type Schedule, startSchedule } from "./jobs/schedule.ts";
+import { Imager } from "./imaging/imager.ts";
+import { type JobsOptions, startJobs } from "./jobs/jobs.ts";
+import type { Schedule } from "./jobs/schedule.ts";
 import { Federation } from "./matrix/federation/federation.ts";
 import { ServerKeys } from "./matrix/keys/server_keys.ts";
-import { randomRequestId } from "./platform/ids.ts";
+import { OwnQuestions } from "./matrix/own_questions.ts";
+import { type MediaOptions, openMedia } from "./media/media.ts";
+import { Net } from "./net/net.ts";
+import { type Clock, type SteadyClock, steadyClock, systemClock } from "./platform/clock.ts";
+import { type MakeId, randomMediaId, randomRequestId } from "./platform/ids.ts";
 import { Closing, needing } from "./platform/lifetime.ts";
-import { type Metrics, type MetricsServer, startMetricsServer } from "./platform/metrics.ts";
+import { type Log, makeLog } from "./platform/log.ts";
+import { type Metrics, makeMetrics, startMetricsServer } from "./platform/metrics.ts";
 import { sleep } from "./platform/time.ts";
 import { Publishing } from "./publish/publishing.ts";
+import { openCache } from "./stores/cache/open_cache.ts";
+import type { RedisPatience } from "./stores/cache/redis.ts";
+import { Bus } from "./stores/db/bus.ts";
 import type { Database } from "./stores/db/database.ts";
+import { openDatabase } from "./stores/db/open_database.ts";
+import { deploymentKey } from "./stores/db/tables/deployment_key.ts";
 import { nextGeneration } from "./stores/db/tables/generations.ts";
+import { Datastores } from "./stores/objects/datastores.ts";
 
 /** How long the body of a request may stand still. */
 const BODY_IDLE_MS = 30_000;
+/** Datastores that cannot be asked do not keep us from starting. */
+const LOOK_MS = 3_000;
 /** Background work under way gets so long to end, in milliseconds. */
 const DRAIN_MS = 10_000;
+
+/** What a test, or the command that starts both tiers, may put in place of the origin's own. Times in milliseconds. */
+export interface Overrides extends MediaOptions, JobsOptions {
+  readonly clock?: Clock;
+  readonly steady?: SteadyClock;
+  readonly log?: Log;
+  readonly makeMediaId?: MakeId;
+  /** How long a body of a request may stand still. */
+  readonly bodyIdleMs?: number;
+  /** For temporary files, where a datastore's own folder cannot be written. */
+  readonly scratchFolder?: string;
+  /** How many thumbnails may wait to be made. */
+  readonly thumbnailQueue?: number;
+  /** How long Redis is waited for. */
+  readonly redisPatience?: RedisPatience;
+  /** This is one of several processes of an origin; the one above them serves the metrics of all. */
+  readonly isWorker?: boolean;
+  /** Certificates to trust instead of the built-in ones, in connections to other servers (PEM). */
+  readonly outboundCa?: string;
+}
 
 /** A whole origin. */
 export interface App {
@@ -45,85 +80,101 @@ export interface App {
   close(): Promise<void>;
 }
 
-/**
- * Builds a whole origin from its configuration: opens what keeps the data, constructs the parts from the bottom up, each
- * with just what it needs, and hands back how to close them in reverse order.
- *
- * Errors: whatever keeps it from starting, with everything that was opened closed again.
- */
+/** Builds a whole origin. Errors: whatever keeps it from starting, with everything that was opened closed again. */
 export async function buildApp(config: Config, overrides: Overrides = {}): Promise<App> {
   const closing = new Closing();
   try {
-    return await construct(await openBase(config, overrides, closing));
+    return await open(config, overrides, closing);
   } catch (error) {
     await closing.close().catch(() => undefined);
     throw error;
   }
 }
 
-/** From the bottom up: each `app_*.ts` makes one part of the house. */
-async function construct(base: Base): Promise<App> {
-  const { config, closers, clock, steady, log, metrics, db, bus, cache, net, datastores, ownQuestions } = base;
+/** Opens one door after the other, from the bottom up; what is open is closed in reverse. */
+async function open(config: Config, overrides: Overrides, closing: Closing): Promise<App> {
+  const { clock = systemClock, steady = steadyClock, makeMediaId = randomMediaId } = overrides;
+  const makeTemporaryId = () => randomBytes(12).toString("hex");
+  const scratchFolder = overrides.scratchFolder ?? join(tmpdir(), "mxcdn-staging");
+  const log = overrides.log ?? makeLog({ level: config.repo.logLevel, json: config.repo.jsonLogs, write: toStdout });
+  const metrics = makeMetrics({ ofProcess: config.metrics.enabled, ofWorker: overrides.isWorker === true });
+  const time = { clock, steady };
+  const live = new LiveConfig(config);
+
+  const db = await openDatabase(config.database, log);
+  closing.push(() => db.close());
+  const bus = new Bus({ db, log, metrics });
+  const datastores = new Datastores(datastoresOf(config), { db, log, metrics, steady });
+  closing.push(() => datastores.close());
+  await datastores.look(LOOK_MS);
+  const redis = config.redis.enabled ? config.redis : undefined;
+  const cache = await openCache({ redis, patience: overrides.redisPatience, clock: steady, log });
+  closing.push(() => cache.close());
+
+  const { federation: networks } = config;
+  const net = new Net({ networks, homeserverConnections: CONNECTIONS_PER_HOMESERVER, ca: overrides.outboundCa });
+  closing.push(() => net.close());
+  const { numWorkers: processes, maxPixels } = config.thumbnails;
+  const queueLength = overrides.thumbnailQueue;
+  const imager = new Imager({ processes, maxPixels, queueLength, clock: steady, log, metrics });
+  closing.push(() => imager.close());
+
   const edge = config.edge.enabled
-    ? new Publishing(config.edge.bucket, { db, clock, steady, log, metrics, datastores, makeId: base.makeTemporaryId })
+    ? new Publishing(config.edge.bucket, { ...time, db, log, metrics, datastores, makeId: makeTemporaryId })
     : undefined;
-  if (edge) closers.push(() => edge.close());
+  if (edge) closing.push(() => edge.close());
   const { backoffAt, notaries } = config.federation;
-  const federation = new Federation({
-    safeFetch: net.fetch,
-    srv: net.srv,
-    clock: steady,
-    random: Math.random,
-    backoffAt,
-  });
+  const { fetch: safeFetch, srv } = net;
+  const federation = new Federation({ safeFetch, srv, clock: steady, random: Math.random, backoffAt });
   const serverKeys = new ServerKeys({
     ...{ federation, clock, steady, notaries, hints: cache.hints },
     drawGeneration: () => nextGeneration(db),
     onWithdrawn: edge?.withdrawKeys,
   });
-  const access = await Access.open(
-    { ...{ db, bus, serverKeys, edge, clock, steady, log, metrics }, buckets: cache.buckets },
-    config,
-  );
-  closers.push(() => access.close());
-  const domains = await Domains.open(config, {
-    ...{ clock, steady, ownQuestions, datastores, safeFetch: net.homeserverFetch },
-  });
+  const { buckets } = cache;
+  const access = await Access.open({ db, bus, buckets, serverKeys, edge, ...time, log, metrics }, config);
+  closing.push(() => access.close());
+  const ownQuestions = new OwnQuestions({ key: await deploymentKey(db), clock: steady, log });
+  const domains = await Domains.open(config, { ...time, ownQuestions, datastores, safeFetch: net.homeserverFetch });
   // While we start, the edge may not be there yet: the job tells it.
   await access.follow(config, domains.all(), { deliver: false });
-  const live = new LiveConfig(config);
-  const media = await makeMediaWork(base, { edge, live, domains, access, federation });
+  const world = { config, live, db, bus, ...time, log, metrics, datastores, edge, scratchFolder };
+  const ids = { makeMediaId, makeTemporaryId };
+  const media = await openMedia(
+    { ...world, access, domains, imager, federation, safeFetch, ...ids },
+    closing,
+    overrides,
+  );
 
   const server = new Server({
-    ...{ log, clock, steady, metrics, db, access, domains, media, federation, serverKeys },
-    ...{ datastores: datastores, publishKey: edge?.publishKey, downloadCache: config.downloads.cache },
-    ...{ makeRequestId: randomRequestId, makeMediaId: base.makeMediaId, makeTemporaryId: base.makeTemporaryId },
-    bodyIdleMs: base.overrides.bodyIdleMs ?? BODY_IDLE_MS,
+    ...{ log, ...time, metrics, db, datastores, access, domains, media, federation, serverKeys },
+    ...{ publishKey: edge?.publishKey, downloadCache: config.downloads.cache, makeRequestId: randomRequestId, ...ids },
+    bodyIdleMs: overrides.bodyIdleMs ?? BODY_IDLE_MS,
     hopSecret: config.edge.enabled ? config.edge.hopSecret : undefined,
     proxies: config.repo,
     requireForeign: (header) => ownQuestions.requireForeign(header),
   });
-  const jobs = startSchedule(listJobs(base, { edge, live, accessLog: media.accessLog, logouts: access.logouts }), log);
+  const { accessLog } = media;
+  const jobs = startJobs({ ...world, accessLog, logouts: access.logouts }, overrides);
 
-  const close = once(async () => {
-    await Promise.allSettled([
-      server.close(),
-      Promise.race([jobs.close(), sleep(DRAIN_MS)]),
-      Promise.race([media.letGo(), sleep(DRAIN_MS)]),
-    ]);
-    await closers.close();
-  });
+  const end = async () => {
+    const work = [jobs.close(), media.letGo()].map((ending) => Promise.race([ending, sleep(DRAIN_MS)]));
+    await Promise.allSettled([server.close(), ...work]);
+    await closing.close();
+  };
+  let ended: Promise<void> | undefined;
 
   return {
     ...{ server, metrics, db, jobs },
+    close() {
+      ended ??= end();
+      return ended;
+    },
     unexpected(error) {
       metrics.unexpectedError();
-      log.error(
-        { ...server.currentRequest(), error },
-        "unexpected error: the process takes no more requests, and ends",
-      );
+      const doing = server.currentRequest();
+      log.error({ ...doing, error }, "unexpected error: the process takes no more requests, and ends");
     },
-    close,
     async reconfigure(changed) {
       await domains.change(changed);
       live.change(changed);
@@ -134,27 +185,20 @@ async function construct(base: Base): Promise<App> {
       if (keys.length > 0) log.warn({ keys }, "these changes hold after a restart");
       return keys;
     },
-    notices: () =>
-      base.datastores.missing().map((id) => `the datastore "${id}" is not there: uploads to it are refused`),
+    notices: () => datastores.missing().map((id) => `the datastore "${id}" is not there: uploads to it are refused`),
     async listen() {
       const { bindAddress: host, port } = config.repo;
-      const hasPage = config.metrics.enabled && !base.overrides.isWorker;
-      const page = hasPage ? await servePage(metrics, config) : undefined;
-      if (page) closers.push(() => page.close());
+      const { bindAddress: pageHost, port: pagePort, enabled } = config.metrics;
+      if (enabled && !overrides.isWorker) {
+        const start = () => startMetricsServer(metrics.page, config.metrics);
+        const page = await needing("metrics_port", `${pageHost}:${pagePort}`, start);
+        closing.push(() => page.close());
+      }
       return { address: await needing("origin_port", `${host}:${port}`, () => server.listen({ host, port })) };
     },
   };
 }
 
-function servePage(metrics: Metrics, { metrics: listen }: Config): Promise<MetricsServer> {
-  const place = `${listen.bindAddress}:${listen.port}`;
-  return needing("metrics_port", place, () => startMetricsServer(metrics.page, listen));
-}
-
-function once(work: () => Promise<void>): () => Promise<void> {
-  let done: Promise<void> | undefined;
-  return () => {
-    done ??= work();
-    return done;
-  };
+function toStdout(line: string): void {
+  process.stdout.write(line);
 }

@@ -1,5 +1,5 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
-import type { Overrides } from "../../origin/app_base.ts";
+import type { Overrides } from "../../origin/app.ts";
 import { startOrigin, type TestOrigin } from "../support/app.ts";
 import { listFiles } from "../support/files.ts";
 import { type FakeHomeserver, startHomeserver } from "../support/homeserver.ts";

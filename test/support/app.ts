@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Overrides } from "../../origin/app.ts";
 import { type App, buildApp } from "../../origin/app.ts";
-import type { Overrides } from "../../origin/app_base.ts";
 import { parseConfig } from "../../origin/config/load.ts";
 import { silentLog } from "../../origin/platform/log.ts";
 import { newDatabase, putPglite } from "./database.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { get } from "node:http";
 import { before, describe, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import type { Overrides } from "../../../origin/app_base.ts";
+import type { Overrides } from "../../../origin/app.ts";
 import { hopHeaders } from "../../../shared/tiers/hop.ts";
 import { HOP_SECRET, startOrigin, type TestOrigin } from "../../support/app.ts";
 import { type Account, startHomeserver } from "../../support/homeserver.ts";
