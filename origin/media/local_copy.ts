@@ -53,5 +53,5 @@ export function makeLocalCopy(parts: LocalCopyParts): LocalCopy {
 }
 
 function sameServer(): MatrixError {
-  return new MatrixError("M_INVALID_PARAM", "Cannot copy media to the server that it is of", { status: 400 });
+  return new MatrixError("M_INVALID_PARAM", "Cannot copy media to the server that it is of");
 }

@@ -1,4 +1,4 @@
-import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../shared/matrix/failure.ts";
 import type { Descriptor } from "../../shared/tiers/descriptor.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
@@ -84,8 +84,7 @@ export function makeOutbox(parts: OutboxParts): Outbox {
       try {
         for (const key of keys) for (const entry of await undeliveredByKey(db, key)) await write(entry);
       } catch (cause) {
-        throw new MatrixError("M_UNKNOWN", "Done at the origin, but the edge could not be told yet", {
-          status: 503,
+        throw new Failure("unavailable", "Done at the origin, but the edge could not be told yet", {
           retryAfterMs: RETRY_MS,
           cause,
         });

@@ -1,6 +1,6 @@
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../../shared/matrix/failure.ts";
 
-/** The answer for media that does not exist, or must look as if it did not. */
-export function notFound(): MatrixError {
-  return new MatrixError("M_NOT_FOUND", "Media not found");
+/** What is thrown for media that does not exist, or must look as if it did not. */
+export function notFound(): Failure {
+  return new Failure("absent", "Media not found");
 }

@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import * as z from "zod";
-import { isErrcode, MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure, type FailureKind, isFailure } from "../../../shared/matrix/failure.ts";
+import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
 
@@ -8,8 +9,7 @@ import type { SteadyClock } from "../../platform/clock.ts";
 export interface PullFailure {
   /** On behalf of which of our servers it was tried: another may be let in. */
   readonly asking: string;
-  readonly errcode: string;
-  readonly status: number;
+  readonly kind: FailureKind;
   readonly message: string;
   /** For how long nobody tries again. */
   readonly keepMs: number;
@@ -18,11 +18,16 @@ export interface PullFailure {
 /** A year. */
 const LONGEST_KEPT_MS = 366 * 24 * 3_600_000;
 
-/** A {@link PullFailure} as another process tells it: its status is one that can be answered, and it is forgotten some day. */
+/** What a fetch may fail with that is told to other processes. */
+const KINDS = [
+  ...["absent", "refused", "unreadable", "too_large", "limited", "not_yet", "busy", "unavailable", "no_room"],
+  ...["peer_failed", "peer_slow", "peer_too_large", "loop", "conflict", "ours"],
+] as const satisfies readonly FailureKind[];
+
+/** A {@link PullFailure} as another process tells it: it is forgotten some day. */
 export const PULL_FAILURE: z.ZodType<PullFailure> = z.object({
   asking: z.string(),
-  errcode: z.string(),
-  status: z.int().min(400).max(599),
+  kind: z.enum(KINDS),
   message: z.string(),
   keepMs: z.number().nonnegative().max(LONGEST_KEPT_MS),
 });
@@ -30,17 +35,19 @@ export const PULL_FAILURE: z.ZodType<PullFailure> = z.object({
 /** Fetches that failed, so that nobody waits for the same again and again. */
 export interface PullFailures {
   /** The error of the last try, while it is remembered. */
-  find(asking: string, mxc: Mxc): MatrixError | undefined;
+  find(asking: string, mxc: Mxc): Failure | undefined;
   note(uri: string, failure: PullFailure): void;
   /** What is to be remembered of an error; `keepMs` 0: nothing. */
-  describe(asking: string, error: MatrixError): PullFailure;
+  describe(asking: string, error: Error): PullFailure;
 }
 
 /** Bounded, since anybody may ask for media that does not exist. */
 const MAX_FAILURES = 20_000;
 
-/** Statuses that say nothing of the other server. */
-const OURS = new Set([429, 500, 503, 507]);
+/** Our own limits and troubles, and media that is about to be uploaded, say nothing of the next try. */
+const NOT_KEPT: ReadonlySet<FailureKind> = new Set(["limited", "ours", "busy", "unavailable", "no_room", "not_yet"]);
+/** Such an answer is believed for long. */
+const DEFINITE: ReadonlySet<FailureKind> = new Set(["absent", "peer_too_large"]);
 
 /** A server that cannot be reached, or is at odds with itself, is tried again after a minute at most: such things pass. */
 const OUTAGE_MS = 60_000;
@@ -62,31 +69,34 @@ export function makePullFailures({
       const key = `${asking} ${formatMxc(mxc)}`;
       const found = known.get(key);
       const leftMs = (found?.untilMs ?? 0) - clock();
-      return found && leftMs > 0 ? toError(found.failure, leftMs) : undefined;
+      return found && leftMs > 0 ? toFailure(found.failure, leftMs) : undefined;
     },
     note(uri, failure) {
       const untilMs = clock() + failure.keepMs;
       if (failure.keepMs > 0) known.set(`${failure.asking} ${uri}`, { failure, untilMs });
     },
-    describe(asking, { errcode, status, message, retryAfterMs }) {
-      return { asking, errcode, status, message, keepMs: keepFor(errcode, status, retryAfterMs) };
+    describe(asking, error) {
+      const kind = kindOf(error);
+      const retryAfterMs = isFailure(error) ? error.retryAfterMs : undefined;
+      return { asking, kind, message: error.message, keepMs: keepFor(kind, retryAfterMs) };
     },
   };
 
-  function keepFor(errcode: string, status: number, retryAfterMs: number | undefined): number {
-    // Our own limits and troubles, and media that is about to be uploaded, say nothing of the next try.
-    if (OURS.has(status) || errcode === "M_NOT_YET_UPLOADED") return 0;
-    if (errcode === "M_NOT_FOUND" || errcode === "M_TOO_LARGE") return keepMs;
+  function keepFor(kind: FailureKind, retryAfterMs: number | undefined): number {
+    if (NOT_KEPT.has(kind)) return 0;
+    if (DEFINITE.has(kind)) return keepMs;
     return Math.min(keepMs, retryAfterMs ?? OUTAGE_MS);
   }
 }
 
-/** The error that a failure was. */
-export function toError({ errcode, status, message }: PullFailure, leftMs?: number): MatrixError {
-  const definite = errcode === "M_NOT_FOUND" || errcode === "M_TOO_LARGE";
-  return new MatrixError(isErrcode(errcode) ? errcode : "M_UNKNOWN", message, {
-    status,
-    cause: new Error("the last try failed; not tried again yet"),
-    ...(definite || leftMs === undefined ? {} : { retryAfterMs: leftMs }),
-  });
+/** Of which kind it is when a fetch throws this. */
+export function kindOf(error: Error): FailureKind {
+  if (isFailure(error)) return error.kind;
+  return error instanceof MatrixError && error.errcode === "M_LIMIT_EXCEEDED" ? "limited" : "ours";
+}
+
+/** The failure that it was. */
+export function toFailure({ kind, message }: PullFailure, leftMs?: number): Failure {
+  const cause = new Error("the last try failed; not tried again yet");
+  return new Failure(kind, message, { cause, retryAfterMs: DEFINITE.has(kind) ? undefined : leftMs });
 }

@@ -1,4 +1,4 @@
-import { toMatrixError } from "../../../shared/http/failure_answer.ts";
+import { Failure } from "../../../shared/matrix/failure.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import type { PeerMedia } from "../../matrix/media/peer_media.ts";
@@ -7,9 +7,9 @@ import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { Database } from "../../stores/db/database.ts";
 import { findMedia, type Media } from "../../stores/db/tables/media.ts";
-import { toldOf } from "../../stores/trouble.ts";
+import { tellTrouble, troubleOf } from "../../stores/trouble.ts";
 import type { GrowingFile } from "../growing_file.ts";
-import { type PullFailure, type PullFailures, toError } from "./pull_failures.ts";
+import { type PullFailure, type PullFailures, toFailure } from "./pull_failures.ts";
 import { concerns, type PullOrder } from "./pull_order.ts";
 import type { ReceivePulled } from "./pull_receive.ts";
 import type { PullSlot, PullSlots } from "./pull_slots.ts";
@@ -103,9 +103,9 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
       const settled = present ?? turn;
       if (settled) return settled;
       const failure = await news.next(patience).catch(() => {
-        throw new MatrixError("M_UNKNOWN", "The remote server did not answer in time", { status: 504 });
+        throw new Failure("peer_slow", "The remote server did not answer in time");
       });
-      if (failure && concerns(failure, order)) throw toError(failure);
+      if (failure && concerns(failure, order)) throw toFailure(failure);
     }
   }
 
@@ -116,7 +116,7 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
       parts.metrics.mediaFetched("stored");
       return media;
     } catch (thrown) {
-      const error = toldOf(thrown) ?? toMatrixError(thrown);
+      const error = asFailure(thrown);
       failure = noted(mxc, order, error);
       throw error;
     } finally {
@@ -124,13 +124,12 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
     }
   }
 
-  function noted(mxc: Mxc, { asking }: PullOrder, error: MatrixError): PullFailure {
+  function noted(mxc: Mxc, { asking }: PullOrder, error: Error): PullFailure {
     const uri = formatMxc(mxc);
     const failure = failures.describe(asking.serverName, error);
     failures.note(uri, failure);
-    parts.metrics.mediaFetched(error.errcode === "M_NOT_FOUND" ? "absent" : "failed");
-    const { errcode, status } = error;
-    parts.log.info({ mxc: uri, asking: asking.serverName, errcode, status, error }, "cannot fetch media");
+    parts.metrics.mediaFetched(failure.kind === "absent" ? "absent" : "failed");
+    parts.log.info({ mxc: uri, asking: asking.serverName, kind: failure.kind, error }, "remote media not fetched");
     return failure;
   }
 
@@ -160,4 +159,11 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
       await received.dispose();
     }
   }
+}
+
+/** What is thrown as it is where it is a failure already, or the refusal of a limit; of a trouble or a mistake of ours the failure that it is. */
+function asFailure(thrown: unknown): Error {
+  if (thrown instanceof Failure || thrown instanceof MatrixError) return thrown;
+  const trouble = troubleOf(thrown);
+  return trouble ? tellTrouble(trouble, thrown) : new Failure("ours", "Internal server error", { cause: thrown });
 }

@@ -1,3 +1,4 @@
+import type { FailureKind } from "../../../shared/matrix/failure.ts";
 import type { Counted } from "../../access/limits/counted.ts";
 import type { Domain } from "../../domains/domain.ts";
 
@@ -11,13 +12,13 @@ export interface PullOrder {
   readonly evenIfIgnored: boolean;
 }
 
-/** What says nothing of the media: somebody's budget was used up, or his turn did not come. */
-const PERSONAL: ReadonlySet<number> = new Set([429, 503]);
+/** Failures of one requester: they say nothing about the media. */
+const OF_REQUESTER: ReadonlySet<FailureKind> = new Set(["limited", "busy", "unavailable"]);
 
 /**
  * Whether the failure of a fetch is that of everybody who waited for it: not where another of our servers asked, which may be
  * let in less, nor where somebody else has had his share.
  */
-export function concerns(failure: { readonly asking: string; readonly status: number }, order: PullOrder): boolean {
-  return failure.asking === order.asking.serverName && !PERSONAL.has(failure.status);
+export function concerns(failure: { readonly asking: string; readonly kind: FailureKind }, order: PullOrder): boolean {
+  return failure.asking === order.asking.serverName && !OF_REQUESTER.has(failure.kind);
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { Failure, type FailureKind } from "../../../shared/matrix/failure.ts";
 import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import type { Counted } from "../../access/limits/counted.ts";
 import type { Limits } from "../../access/limits/limits.ts";
@@ -57,33 +58,36 @@ describe("the budget of a fetch", () => {
 describe("what failed", () => {
   const mxc = { serverName: "a.example", mediaId: "x" };
   const uri = "mxc://a.example/x";
-  const CASES: readonly [string, MatrixError, number][] = [
-    ["media that is not there: as configured", new MatrixError("M_NOT_FOUND", "no"), 900_000],
-    ["media that is too large: as configured", new MatrixError("M_TOO_LARGE", "no", { status: 502 }), 900_000],
-    ["a server that is down: a minute", new MatrixError("M_UNKNOWN", "no", { status: 502 }), 60_000],
+  const CASES: readonly [string, Error, FailureKind, number][] = [
+    ["media that is not there: as configured", new Failure("absent", "no"), "absent", 900_000],
+    ["media that is too large: as configured", new Failure("peer_too_large", "no"), "peer_too_large", 900_000],
+    ["a server that is down: a minute", new Failure("peer_failed", "no"), "peer_failed", 60_000],
+    ["a server that is slow: a minute", new Failure("peer_slow", "no"), "peer_slow", 60_000],
     [
       "a server that says when: until then",
-      new MatrixError("M_UNKNOWN", "no", { status: 502, retryAfterMs: 500 }),
+      new Failure("peer_failed", "no", { retryAfterMs: 500 }),
+      "peer_failed",
       500,
     ],
     [
       "a server that says too long: as configured",
-      new MatrixError("M_UNKNOWN", "no", { status: 502, retryAfterMs: 1e9 }),
+      new Failure("peer_failed", "no", { retryAfterMs: 1e9 }),
+      "peer_failed",
       900_000,
     ],
-    ["media that is about to be uploaded: not at all", new MatrixError("M_NOT_YET_UPLOADED", "no"), 0],
-    ["our own budget: not at all", new MatrixError("M_LIMIT_EXCEEDED", "no"), 0],
-    ["our own work: not at all", new MatrixError("M_UNKNOWN", "no", { status: 503 }), 0],
-    ["our own mistakes: not at all", new MatrixError("M_UNKNOWN", "no"), 0],
+    ["media that is about to be uploaded: not at all", new Failure("not_yet", "no"), "not_yet", 0],
+    ["our own budget: not at all", new MatrixError("M_LIMIT_EXCEEDED", "no"), "limited", 0],
+    ["our own work: not at all", new Failure("busy", "no"), "busy", 0],
+    ["our own stores: not at all", new Failure("no_room", "no"), "no_room", 0],
+    ["our own mistakes: not at all", new Error("no"), "ours", 0],
   ];
-  for (const [name, error, keepMs] of CASES) {
+  for (const [name, error, kind, keepMs] of CASES) {
     test(`is remembered, ${name}`, () => {
       let now = 0;
       const failures = makePullFailures({ clock: () => now, keepMs: 900_000 });
       failures.note(uri, failures.describe("us", error));
       const found = failures.find("us", mxc);
-      assert.equal(found?.errcode, keepMs > 0 ? error.errcode : undefined);
-      assert.equal(found?.status, keepMs > 0 ? error.status : undefined);
+      assert.equal(found?.kind, keepMs > 0 ? kind : undefined);
       assert.equal(failures.find("another", mxc), undefined, "another homeserver may be let in");
       now = keepMs;
       assert.equal(failures.find("us", mxc), undefined);
@@ -150,11 +154,11 @@ describe("places among the workers", () => {
     await Promise.all(all.map(({ done }) => done));
   });
 
-  test("that do not come in time, or are waited for by too many, are 503", async () => {
+  test("that do not come in time, or are waited for by too many, are busy", async () => {
     const { fetch, gate } = stage({ workers: 1, waiting: 1, waitMs: 20 });
     const first = fetch("first", "a", "a").done;
-    const second = assert.rejects(fetch("second", "a", "a").done, { status: 503 });
-    await assert.rejects(fetch("third", "a", "a").done, { status: 503 });
+    const second = assert.rejects(fetch("second", "a", "a").done, { kind: "busy" });
+    await assert.rejects(fetch("third", "a", "a").done, { kind: "busy" });
     await second;
     gate.resolve();
     await first;
@@ -180,13 +184,9 @@ describe("the failure of a fetch", () => {
       waitMs: 0,
       evenIfIgnored: false,
     };
-    const is = (status: number, asking = "us.example") => concerns({ asking, status }, order);
-    assert.deepEqual(
-      [404, 502, 504, 500].map((status) => is(status)),
-      [true, true, true, true],
-    );
-    assert.equal(is(429), false, "his budget");
-    assert.equal(is(503), false, "his turn");
-    assert.equal(is(404, "another.example"), false);
+    const is = (kind: FailureKind, asking = "us.example") => concerns({ asking, kind }, order);
+    for (const kind of ["absent", "peer_failed", "peer_slow", "ours"] as const) assert.equal(is(kind), true, kind);
+    for (const kind of ["limited", "busy", "unavailable"] as const) assert.equal(is(kind), false, kind);
+    assert.equal(is("absent", "another.example"), false);
   });
 });

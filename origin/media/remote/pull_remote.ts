@@ -1,10 +1,10 @@
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { isFailure } from "../../../shared/matrix/failure.ts";
 import { formatMxc, type Mxc } from "../../../shared/matrix/mxc.ts";
 import type { SteadyClock } from "../../platform/clock.ts";
 import { raceAbort, sleep } from "../../platform/time.ts";
 import type { Media } from "../../stores/db/tables/media.ts";
 import type { Patience } from "../download/await_pending.ts";
-import type { PullFailures } from "./pull_failures.ts";
+import { kindOf, type PullFailures } from "./pull_failures.ts";
 import type { Pull, PullHead, PullOnce } from "./pull_once.ts";
 import { concerns, type PullOrder } from "./pull_order.ts";
 
@@ -79,11 +79,11 @@ export function makePullRemote({ clock, pullOnce, failures }: PullRemoteParts): 
         return await raceAbort(outcome(joined), request.signal);
       } catch (error) {
         request.signal.throwIfAborted();
-        if (!(error instanceof MatrixError)) throw error;
+        if (!(error instanceof Error)) throw error;
         const { asking } = joined.pull.order;
-        const ours = joined.mine || concerns({ asking: asking.serverName, status: error.status }, request);
+        const ours = joined.mine || concerns({ asking: asking.serverName, kind: kindOf(error) }, request);
         if (!ours) continue;
-        if (error.errcode !== "M_NOT_YET_UPLOADED" || clock() + ASK_AGAIN_MS >= untilMs) throw error;
+        if (!isFailure(error, "not_yet") || clock() + ASK_AGAIN_MS >= untilMs) throw error;
         await sleep(ASK_AGAIN_MS, request.signal);
       }
     }

@@ -1,4 +1,4 @@
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../../shared/matrix/failure.ts";
 import { parseServerName } from "../../../shared/matrix/server_name.ts";
 import type { Counted } from "../../access/limits/counted.ts";
 import { type Claim, FairQueue, type Ticket } from "../../platform/fair_queue.ts";
@@ -10,7 +10,7 @@ export type PullSlots = (serverName: string, who: Counted) => PullSlot;
 export interface PullSlot {
   /** Somebody else wants the same media: it is fetched when the turn of any of them has come. */
   support(who: Counted): void;
-  /** Runs the fetch when its turn comes. Errors: 503 `M_UNKNOWN` when too many wait, or the turn does not come in time. */
+  /** Runs the fetch when its turn comes. Errors: `busy` when too many wait, or the turn does not come in time. */
   run: Ticket["run"];
 }
 
@@ -53,9 +53,8 @@ function hostOf(serverName: string): string {
   return (parseServerName(serverName)?.host ?? serverName).toLowerCase();
 }
 
-function busy(): MatrixError {
-  return new MatrixError("M_UNKNOWN", "Too much media of other servers is being fetched at the moment", {
-    status: 503,
+function busy(): Failure {
+  return new Failure("busy", "Too much media of other servers is being fetched at the moment", {
     retryAfterMs: RETRY_AFTER_MS,
   });
 }

@@ -1,6 +1,6 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { isFailure } from "../../../shared/matrix/failure.ts";
 import { type ThumbnailSpec, thumbnailSuffix } from "../../../shared/matrix/thumbnail_size.ts";
 import type { Domain } from "../../domains/domain.ts";
 import type { Imager, RenderedImage } from "../../imaging/imager.ts";
@@ -116,7 +116,7 @@ export function makeGenerate(parts: GenerateParts): MakeThumbnail {
       unstored.stored();
       return { kind: "stored", thumbnail };
     } catch (error) {
-      if (error instanceof MatrixError && error.status === 404) throw error;
+      if (isFailure(error, "absent")) throw error;
       const thumbnail = await otherwise(error);
       unstored.failed(error);
       return { kind: "unstored", thumbnail };
@@ -164,5 +164,5 @@ async function writableFolders(folders: readonly string[]): Promise<string[]> {
 
 /** An error of the operating system: a temporary file cannot be written. */
 function isOfSystem(error: unknown): boolean {
-  return !(error instanceof MatrixError) && typeof (error as { code?: unknown } | null)?.code === "string";
+  return !isFailure(error) && typeof (error as { code?: unknown } | null)?.code === "string";
 }

@@ -1,4 +1,4 @@
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../../shared/matrix/failure.ts";
 import { tooLarge } from "./ingest.ts";
 
 /**
@@ -19,8 +19,7 @@ export function admit(
 /** Refuses a body of fewer than `minBytes` bytes (MMR's `uploads.minBytes`; 0 lets even an empty one in). */
 export function requireEnough(minBytes: number, bytes: number): void {
   if (bytes >= minBytes) return;
-  throw new MatrixError("M_UNKNOWN", `Body too small or not provided: at least ${minBytes} bytes are needed`, {
-    status: 400,
+  throw new Failure("unreadable", `Body too small or not provided: at least ${minBytes} bytes are needed`, {
     mrErrcode: "M_MEDIA_TOO_SMALL",
   });
 }

@@ -1,4 +1,4 @@
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../../shared/matrix/failure.ts";
 import type { Mxc } from "../../../shared/matrix/mxc.ts";
 import type { MakeId } from "../../platform/ids.ts";
 
@@ -18,5 +18,5 @@ export async function drawMediaId(
     const mxc = { serverName, mediaId: makeId() };
     if (await reserve(mxc)) return mxc;
   }
-  throw new MatrixError("M_UNKNOWN", "Cannot find a free media id", { status: 503, retryAfterMs: 1_000 });
+  throw new Failure("busy", "Cannot find a free media id", { retryAfterMs: 1_000 });
 }

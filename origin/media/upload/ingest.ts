@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { Failure } from "../../../shared/matrix/failure.ts";
 import type { MakeId } from "../../platform/ids.ts";
 import type { StagedBody } from "../../stores/objects/datastore.ts";
 
@@ -213,12 +213,12 @@ class Flusher {
 }
 
 /** The answer to a body of more than `maxBytes` bytes. */
-export function tooLarge(maxBytes: number): MatrixError {
-  return new MatrixError("M_TOO_LARGE", `Cannot accept more than ${maxBytes} bytes`, {
+export function tooLarge(maxBytes: number): Failure {
+  return new Failure("too_large", `Cannot accept more than ${maxBytes} bytes`, {
     mrErrcode: "M_MEDIA_TOO_LARGE",
   });
 }
 
-function lengthLied(): MatrixError {
-  return new MatrixError("M_UNKNOWN", "Cannot accept a body whose length is not the one announced", { status: 400 });
+function lengthLied(): Failure {
+  return new Failure("unreadable", "Cannot accept a body whose length is not the one announced");
 }
