@@ -58,19 +58,19 @@ describe("the length of a journey", () => {
 
   test("a download at the origin", async () => {
     const mxc = await upload(stack.tiers.origin, token, bytesOf("a download"));
-    await holds(69, () => expect200(`${v1}/download/${mxc}`));
+    await holds(66, () => expect200(`${v1}/download/${mxc}`));
   });
 
   test("a thumbnail that is found, at the origin", async () => {
     const mxc = await upload(stack.tiers.origin, token, await makePhoto(640, 480), { type: "image/jpeg" });
-    await holds(68, () => expect200(`${v1}/thumbnail/${mxc}?${size}`));
+    await holds(66, () => expect200(`${v1}/thumbnail/${mxc}?${size}`));
   });
 
   test("a thumbnail that is made, at the origin", async () => {
     const photos = await Promise.all([0, 1, 2, 3].map((time) => makePhoto(640 + time, 480)));
     const uploads = photos.map((photo) => upload(stack.tiers.origin, token, photo, { type: "image/jpeg" }));
     const mxcs = await Promise.all(uploads);
-    await holds(97, (time) => expect200(`${v1}/thumbnail/${mxcs[time]}?${size}`));
+    await holds(92, (time) => expect200(`${v1}/thumbnail/${mxcs[time]}?${size}`));
   });
 
   test("a deletion at the origin", async () => {

@@ -60,9 +60,11 @@ export class HotBodies {
     if (!this.#isHot(sha256)) return await openCold(servable, slice, signal);
     const opened = await openCold(servable, undefined, signal);
     if (!opened) return undefined;
-    const read = await readWhole(opened, size);
-    this.#kept.set(sha256, read);
-    return this.#send(sha256, read) ?? (await openCold(servable, slice, signal));
+    const read = await readWhole(opened, size).catch(() => undefined);
+    signal.throwIfAborted();
+    if (read) this.#kept.set(sha256, read);
+    // A store that broke off is asked once more, as if nothing were to be kept: what goes wrong then is told as always.
+    return (read && this.#send(sha256, read)) ?? (await openCold(servable, slice, signal));
   }
 
   /** Memory that is being sent counts until it is taken, also when it is kept no more. */

@@ -50,6 +50,25 @@ describe("hot bodies", () => {
     assert.equal(one.opened, 2);
   });
 
+  test("a store that breaks off while a body is read to be kept is asked once more", async () => {
+    const [hot, one] = [make(), media(1_000)];
+    await take(hot, one);
+    const { open } = one.servable;
+    one.servable.open = async () => {
+      one.servable.open = open;
+      return new ReadableStream<Uint8Array<ArrayBuffer>>({
+        pull(controller) {
+          controller.error(new Error("the store broke off"));
+        },
+      });
+    };
+    assert.ok((await take(hot, one)).equals(one.bytes));
+    await take(hot, one);
+    const opened = one.opened;
+    await take(hot, one);
+    assert.equal(one.opened, opened, "and the body is kept the next time");
+  });
+
   test("a slice makes all of it known", async () => {
     const [hot, one] = [make(), media(1_000)];
     for (const offset of [1, 2, 3]) {
