@@ -106,7 +106,11 @@ export async function openMedia(world: MediaWorld, closing: Closing, options: Me
     recheckMs: options.recheckMs ?? RECHECK_MS,
   });
   closing.push(await bus.listen(UPLOADED, { onNews: awaitPending.arrived, onReconnect: awaitPending.lookAgain }));
-  const pulling = await openPulling(world, { limits, storeOnce, recheckMs: options.recheckMs });
+  const findHere = async (mxc: Mxc) => {
+    const found = await findMedia(db, mxc);
+    return found && datastores(found.blob.datastoreId) ? found : undefined;
+  };
+  const pulling = await openPulling(world, { limits, storeOnce, findHere, recheckMs: options.recheckMs });
   closing.push(() => pulling.close());
   const { pullRemote } = pulling;
 
@@ -130,7 +134,10 @@ export async function openMedia(world: MediaWorld, closing: Closing, options: Me
     mediaRows.forget(formatMxc(mxc));
     await bus.send(CHANGED, formatMxc(mxc));
   };
-  const lostMedia = new LostMedia({ db, clock, log, isOurs, rows: mediaRows, forgetRow, hasEdge: edge !== undefined });
+  const lostMedia = new LostMedia({
+    ...{ db, clock, log, isOurs, datastores, rows: mediaRows, forgetRow, hasEdge: edge !== undefined },
+    fetch: (mxc, request) => pullRemote.whole(mxc, request),
+  });
   const bringLocal = makeLocalFile({ datastores, makeId: makeTemporaryId });
 
   // Going out.

@@ -32,6 +32,36 @@ test("media of another server whose datastore has left the configuration is fetc
   assert.equal(asked(), 3);
 });
 
+test("media of another server whose datastore has left the configuration stays where it cannot be fetched again", async (t) => {
+  let passedMs = 0;
+  const stage = await openStage(t, { overrides: passing(() => passedMs) });
+  const bytes = Buffer.from("the only copy ".repeat(50));
+  stage.remote.media.set("kept", { bytes, type: "text/plain" });
+  assert.equal((await stage.get("kept")).status, 200);
+  await until(async () => (await stage.rows()).length === 1);
+  stage.remote.media.delete("kept");
+  const { db } = stage.origin.app;
+  await db.query("UPDATE blobs SET datastore_id = 'elsewhere'");
+  passedMs += 3_000;
+  assert.equal((await stage.get("kept")).status, 404);
+  await db.query("UPDATE blobs SET datastore_id = 'files'");
+  passedMs += 3_000;
+  assert.ok((await stage.get("kept")).body.equals(bytes));
+});
+
+test("other bytes than before take the place of media whose datastore has left the configuration", async (t) => {
+  let passedMs = 0;
+  const stage = await openStage(t, { overrides: passing(() => passedMs) });
+  stage.remote.media.set("kept", { bytes: Buffer.from("as before ".repeat(50)), type: "text/plain" });
+  assert.equal((await stage.get("kept")).status, 200);
+  await until(async () => (await stage.rows()).length === 1);
+  const bytes = Buffer.from("otherwise ".repeat(50));
+  stage.remote.media.set("kept", { bytes, type: "text/plain" });
+  await stage.origin.app.db.query("UPDATE blobs SET datastore_id = 'elsewhere'");
+  passedMs += 3_000;
+  for (let times = 0; times < 2; times += 1) assert.ok((await stage.get("kept")).body.equals(bytes));
+});
+
 test("who leaves while a lost picture is fetched again for a thumbnail takes it from nobody who waits for the same", async (t) => {
   let passedMs = 0;
   const stage = await openStage(t, { overrides: passing(() => passedMs) });

@@ -5,8 +5,7 @@ import type { PeerMedia } from "../../matrix/media/peer_media.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
-import type { Database } from "../../stores/db/database.ts";
-import { findMedia, type Media } from "../../stores/db/tables/media.ts";
+import type { Media } from "../../stores/db/tables/media.ts";
 import { tellTrouble, troubleOf } from "../../stores/trouble.ts";
 import type { GrowingFile } from "../growing_file.ts";
 import { type PullFailure, type PullFailures, toFailure } from "./pull_failures.ts";
@@ -18,7 +17,8 @@ import type { PullNews, PullTurn, PullTurns } from "./pull_turns.ts";
 
 /** What {@link makePullOnce} needs. Times in milliseconds. */
 export interface PullOnceParts {
-  readonly db: Database;
+  /** The media, where it is recorded and its datastore is one of the configuration. */
+  readonly findHere: (mxc: Mxc) => Promise<Media | undefined>;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "mediaFetched">;
@@ -70,7 +70,7 @@ const NO_LIMIT_BYTES = 2 ** 50;
  * Errors: those of `PeerMedia.fetch`; 429 where the budget of bytes is used up; 503 where too much is being fetched.
  */
 export function makePullOnce(parts: PullOnceParts): PullOnce {
-  const { db, failures, turns } = parts;
+  const { failures, turns } = parts;
 
   return (mxc, order) => {
     const head = Promise.withResolvers<PullHead | Media>();
@@ -98,7 +98,7 @@ export function makePullOnce(parts: PullOnceParts): PullOnce {
     for (;;) {
       const turn = await turns.take(mxc);
       // Only now: another process may have been about to record it before.
-      const present = await findMedia(db, mxc);
+      const present = await parts.findHere(mxc);
       if (present) await turn?.end(undefined);
       const settled = present ?? turn;
       if (settled) return settled;

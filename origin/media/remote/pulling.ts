@@ -1,3 +1,4 @@
+import type { Mxc } from "../../../shared/matrix/mxc.ts";
 import type { Limits } from "../../access/limits/limits.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Federation } from "../../matrix/federation/federation.ts";
@@ -9,6 +10,7 @@ import type { Log } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import type { Bus } from "../../stores/db/bus.ts";
 import type { Database } from "../../stores/db/database.ts";
+import type { Media } from "../../stores/db/tables/media.ts";
 import type { StoreOnce } from "../upload/store_once.ts";
 import { makePullFailures } from "./pull_failures.ts";
 import { makePullOnce } from "./pull_once.ts";
@@ -36,6 +38,7 @@ export interface PullingWorld {
 export interface PullingParts {
   readonly limits: Limits;
   readonly storeOnce: StoreOnce;
+  readonly findHere: (mxc: Mxc) => Promise<Media | undefined>;
   /** How often a fetch by another process is looked for, in milliseconds, beside being notified of its end. */
   readonly recheckMs?: number | undefined;
 }
@@ -70,7 +73,7 @@ export async function openPulling(world: PullingWorld, parts: PullingParts): Pro
     recheckMs: parts.recheckMs ?? RECHECK_MS,
   });
   const pullOnce = makePullOnce({
-    ...{ db, clock, log, metrics, turns, failures },
+    ...{ clock, log, metrics, turns, failures, findHere: parts.findHere },
     fetchMedia: (mxc, options) => peerMedia.fetch(mxc, options),
     slots: makePullSlots({ workers: downloads.numWorkers, waiting: WAITING_PULLS, waitMs: SLOT_WAIT_MS }),
     receive: makeReceivePulled({ limits, makeTemporaryId }),
