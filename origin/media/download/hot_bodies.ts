@@ -55,24 +55,29 @@ export class HotBodies {
   async open(servable: Servable, slice: ByteSlice | undefined, signal: AbortSignal): Promise<OpenedBody | undefined> {
     const { sha256, size } = servable.media;
     if (!this.#kept || size > this.#options.maxBodyBytes) return await openCold(servable, slice, signal);
-    const body = this.#kept.get(sha256);
-    if (body) return this.#send(sha256, body) ?? (await openCold(servable, slice, signal));
-    if (!this.#isHot(sha256)) return await openCold(servable, slice, signal);
-    const opened = await openCold(servable, undefined, signal);
-    if (!opened) return undefined;
-    const read = await readWhole(opened, size).catch(() => undefined);
-    signal.throwIfAborted();
-    if (read) this.#kept.set(sha256, read);
-    // A store that broke off is asked once more, as if nothing were to be kept: what goes wrong then is told as always.
-    return (read && this.#send(sha256, read)) ?? (await openCold(servable, slice, signal));
+    const kept = this.#kept.get(sha256);
+    if (!kept && !this.#isHot(sha256)) return await openCold(servable, slice, signal);
+    // What is read to be kept counts from now on, so that a crowd cannot take more memory than there is for all.
+    const hold = this.#held.hold(sha256, size, this.#options.clock());
+    if (!hold) return await openCold(servable, slice, signal);
+    try {
+      hold.shared.body ??= kept ?? (await this.#read(servable, signal));
+    } catch {
+      hold.release();
+      signal.throwIfAborted();
+      // A store that broke off is asked once more, as if nothing were to be kept: what goes wrong then is told as always.
+      return await openCold(servable, slice, signal);
+    }
+    return bodyInMemory(hold.shared.body, hold.release);
   }
 
-  /** Memory that is being sent counts until it is taken, also when it is kept no more. */
-  #send(sha256: string, body: Uint8Array): SeekableBody | undefined {
-    const hold = this.#held.hold(sha256, body.byteLength, this.#options.clock());
-    if (!hold) return undefined;
-    hold.shared.body ??= body;
-    return bodyInMemory(hold.shared.body, hold.release);
+  async #read(servable: Servable, signal: AbortSignal): Promise<Uint8Array> {
+    const { sha256, size } = servable.media;
+    const opened = await openCold(servable, undefined, signal);
+    if (!opened) throw new Error(`Cannot read ${sha256}: its object is not there`);
+    const body = await readWhole(opened, size);
+    this.#kept?.set(sha256, body);
+    return body;
   }
 
   #isHot(sha256: string): boolean {
