@@ -1,6 +1,6 @@
 import type { Credentials } from "../../../shared/matrix/access_token.ts";
 import { Failure, isFailure } from "../../../shared/matrix/failure.ts";
-import { type Errcode, MatrixError } from "../../../shared/matrix/matrix_error.ts";
+import { isRefusal, isUnauthenticated, MatrixError } from "../../../shared/matrix/matrix_error.ts";
 import type { SafeFetch } from "../../net/safe_fetch.ts";
 import { Circuit, CircuitOpenError, type Judgement } from "../../platform/circuit.ts";
 import type { Clock, SteadyClock } from "../../platform/clock.ts";
@@ -36,15 +36,6 @@ export interface HomeserverParts {
 
 const MAX_ANSWER_BYTES = 262_144;
 const OUTAGE_RETRY_MS = 2_000;
-/** Refusals of a valid token: its bearer is not an administrator, or the homeserver does not know the endpoint. */
-const NO_ADMIN: ReadonlySet<Errcode> = new Set([
-  "M_FORBIDDEN",
-  "M_GUEST_ACCESS_FORBIDDEN",
-  "M_INVALID_PARAM",
-  "M_NOT_FOUND",
-  "M_UNRECOGNIZED",
-]);
-
 /**
  * One homeserver, asked over its Client-Server API, with the circuit breaker that leaves it alone while it is down.
  *
@@ -91,7 +82,9 @@ export class Homeserver {
     try {
       return await this.#ask({ path, credentials, asker }, (body) => isAbout(body, nobody));
     } catch (error) {
-      if (error instanceof MatrixError && NO_ADMIN.has(error.errcode)) return false;
+      // Any other refusal says of a valid token that its bearer is no administrator, or that the endpoint is not known there.
+      const isLimit = error instanceof MatrixError && error.errcode === "M_LIMIT_EXCEEDED";
+      if (isRefusal(error) && !isLimit && !isUnauthenticated(error)) return false;
       throw error;
     }
   }

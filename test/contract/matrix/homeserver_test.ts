@@ -301,8 +301,15 @@ test("an administrator is who may look at a user that does not exist", async () 
   assert.equal(await homeserver.isServerAdmin(credentials, "synapse"), true);
   json(200, { user_id: "@media.repo.admin.check:other.example" });
   assert.equal((await errorOf(homeserver.isServerAdmin(credentials, "synapse"))).status, 503);
-  for (const status of [403, 404]) {
-    json(status, { errcode: status === 403 ? "M_FORBIDDEN" : "M_UNRECOGNIZED", error: "no" });
+  const refusals = [
+    [400, "M_UNKNOWN"],
+    [403, "M_FORBIDDEN"],
+    [403, "M_USER_SUSPENDED"],
+    [404, "M_UNRECOGNIZED"],
+    [405, "M_UNRECOGNIZED"],
+  ] as const;
+  for (const [status, errcode] of refusals) {
+    json(status, { errcode, error: "no" });
     for (let round = 0; round < 5; round += 1)
       assert.equal(await homeserver.isServerAdmin(credentials, "synapse"), false);
   }
@@ -317,6 +324,8 @@ test("whether somebody is an administrator is asked of whom the request acts as"
 test("a bad token or an outage is no answer to whether somebody is an administrator", async () => {
   json(401, { errcode: "M_UNKNOWN_TOKEN", error: "no" });
   assert.equal((await errorOf(homeserver.isServerAdmin(credentials, "matrix"))).status, 401);
+  json(429, { errcode: "M_LIMIT_EXCEEDED", error: "no" });
+  assert.equal((await errorOf(homeserver.isServerAdmin(credentials, "matrix"))).status, 429);
   json(500, {});
   assert.equal((await errorOf(homeserver.isServerAdmin(credentials, "matrix"))).status, 503);
 });
