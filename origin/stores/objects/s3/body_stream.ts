@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import { pullStream } from "../../../platform/bytes.ts";
+import { cannotRead } from "../store_trouble.ts";
 import { watchStore } from "./s3_errors.ts";
 import type { Seat } from "./seats.ts";
 
@@ -35,7 +36,7 @@ export function bodyStream(body: Readable, options: BodyStreamOptions): Readable
     } catch (error) {
       // Under its own name a connection that the store broke off would look like one that our client did.
       if (signal.aborted || silence.signal.aborted) throw error;
-      throw new Error("Cannot read on: the store broke off", { cause: error });
+      throw cannotRead(new Error("Cannot read on: the store broke off", { cause: error }));
     } finally {
       silence.stop();
       seat.rests();
@@ -51,7 +52,8 @@ export function bodyStream(body: Readable, options: BodyStreamOptions): Readable
       const chunk = await read();
       missing -= chunk?.byteLength ?? 0;
       if (missing >= 0 && (missing === 0 || chunk)) return chunk;
-      throw new Error(`Cannot read ${length} bytes: the object has ${missing < 0 ? "more" : `${missing} fewer`}`);
+      const found = missing < 0 ? "more" : `${missing} fewer`;
+      throw cannotRead(new Error(`Cannot read ${length} bytes: the object has ${found}`));
     },
     onEnd(reason) {
       body.destroy(reason instanceof Error ? reason : undefined);
