@@ -7,9 +7,10 @@ import { originUrl } from "./dev/tier_health.ts";
 import type { ServiceContext } from "./program.ts";
 import { announce } from "./run_origin.ts";
 import { loadSettings, originArguments, requireKeys, type SettingsOptions } from "./settings.ts";
-import { CommandError, describeError } from "./trouble/describe_error.ts";
+import { CommandError } from "./trouble/describe_error.ts";
 import { ORIGIN_PORT } from "./trouble/local_trouble.ts";
 import { foldersOf, requireFolder, requirePort } from "./trouble/preflight.ts";
+import { untilStopped } from "./until_stopped.ts";
 
 /** An origin of several processes on one port: this one opens the port, keeps the others running and adds up their metrics. */
 
@@ -48,8 +49,7 @@ export function requireSharedDatabase(config: Config, asked: number): void {
  */
 export async function runWorkers(options: SettingsOptions, asked: number, context: WorkersContext): Promise<number> {
   const { output, stop } = context;
-  const closers: (() => Promise<unknown>)[] = [];
-  try {
+  return await untilStopped(context, async (closers) => {
     const settings = await requireKeys(await loadSettings(options));
     const { config } = settings;
     requireSharedDatabase(config, asked);
@@ -72,14 +72,7 @@ export async function runWorkers(options: SettingsOptions, asked: number, contex
       if (!context.quiet) output.line(`the origin answers at ${url} (${workers.length} workers)`);
     });
     await Promise.all([first?.keep(stop), begun.then(() => Promise.all(others.map((worker) => worker.keep(stop))))]);
-    return 0;
-  } catch (error) {
-    if (stop.aborted) return 0;
-    for (const line of describeError(error)) output.warn(line);
-    return 1;
-  } finally {
-    for (const close of closers.reverse()) await close();
-  }
+  });
 }
 
 function superviseWorker(number: number, { output, now }: WorkersContext): Supervisor {

@@ -5,9 +5,10 @@ import type { Output, ServiceContext } from "../program.ts";
 import { announce } from "../run_origin.ts";
 import { requireSharedDatabase } from "../run_workers.ts";
 import { loadSettings, originArguments, type SettingsOptions } from "../settings.ts";
-import { CommandError, describeError } from "../trouble/describe_error.ts";
+import { CommandError } from "../trouble/describe_error.ts";
 import { EDGE_PORT, ORIGIN_PORT } from "../trouble/local_trouble.ts";
 import { foldersOf, requireFolder, requirePort } from "../trouble/preflight.ts";
+import { untilStopped } from "../until_stopped.ts";
 import { banner, devFactsFile, devFactsOf, removeDevFacts, writeDevFacts } from "./dev_facts.ts";
 import { startProcess } from "./managed_process.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -32,8 +33,8 @@ const STOP_MS = 3_000;
  */
 export async function startBoth(given: BothOptions, context: ServiceContext): Promise<number> {
   const { output, stop } = context;
-  const closers: (() => Promise<unknown> | unknown)[] = [];
-  try {
+  return await untilStopped(context, async (closers) => {
+    closers.push(() => void (stop.aborted && output.line("both tiers have ended")));
     const { options, config } = await prepare(given, context);
     const [origin, edge] = [originUrl(config.repo), edgeUrl(config.edge.localPort)];
     const echo = echoUntil(stop, output);
@@ -51,7 +52,7 @@ export async function startBoth(given: BothOptions, context: ServiceContext): Pr
     closers.push(() => Promise.all(tiers.map((tier) => tier.stop(STOP_MS))));
     await Promise.all(tiers.map((tier) => tier.begin(stop)));
     const kept = Promise.all(tiers.map((tier) => tier.keep(stop)));
-    // Handled below; until then its rejection must not count as unhandled.
+    // Awaited below; until then its rejection must not count as unhandled.
     kept.catch(() => {});
     await Promise.race([kept, untilPaired(origin, edge, stop)]);
 
@@ -59,15 +60,7 @@ export async function startBoth(given: BothOptions, context: ServiceContext): Pr
     await writeDevFacts(options.data, facts);
     output.raw(`${banner(facts, devFactsFile(options.data), config.domains.size > 1)}\n`);
     await kept;
-    return 0;
-  } catch (error) {
-    if (stop.aborted) return 0;
-    for (const line of describeError(error)) output.warn(line);
-    return 1;
-  } finally {
-    for (const close of closers.reverse()) await close();
-    if (stop.aborted) output.line("both tiers have ended");
-  }
+  });
 }
 
 /** Resolves when the edge reaches the origin. Throws `CommandError` if it does not in time. */

@@ -2,9 +2,9 @@ import { type BothOptions, echoUntil } from "../dev/start_both.ts";
 import { edgeUrl, originUrl } from "../dev/tier_health.ts";
 import type { ServiceContext } from "../program.ts";
 import { loadSettings } from "../settings.ts";
-import { describeError } from "../trouble/describe_error.ts";
 import { EDGE_PORT } from "../trouble/local_trouble.ts";
 import { requirePort } from "../trouble/preflight.ts";
+import { untilStopped } from "../until_stopped.ts";
 import { openLocalEdge, superviseEdge } from "./local_edge.ts";
 
 /** `npm run edge`: a local edge alone, for an origin that runs elsewhere. */
@@ -20,8 +20,7 @@ const STOP_MS = 3_000;
 /** `npm run edge`: the edge alone, started again when it ends, until it is asked to end. Resolves with the exit code. */
 export async function startEdgeAlone(given: EdgeOptions, context: ServiceContext): Promise<number> {
   const { output, stop } = context;
-  const closers: (() => Promise<unknown>)[] = [];
-  try {
+  return await untilStopped(context, async (closers) => {
     const { config: asked } = await loadSettings({ ...given, localEdge: true });
     const port = await requirePort("127.0.0.1", asked.edge.localPort, EDGE_PORT);
     const { config } = await loadSettings({ ...given, edgePort: port, localEdge: true });
@@ -35,12 +34,5 @@ export async function startEdgeAlone(given: EdgeOptions, context: ServiceContext
     await edge.begin(stop);
     output.line(`the edge answers at ${edgeUrl(port)}, for the origin at ${origin}`);
     await edge.keep(stop);
-    return 0;
-  } catch (error) {
-    if (stop.aborted) return 0;
-    for (const line of describeError(error)) output.warn(line);
-    return 1;
-  } finally {
-    for (const close of closers.reverse()) await close();
-  }
+  });
 }
