@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { isPart } from "../../shared/http/byte_range.ts";
 import type { Access } from "../access/access.ts";
 import type { Counted } from "../access/limits/counted.ts";
+import type { Asked } from "../access/limits/limits.ts";
 import type { Domain } from "../domains/domain.ts";
 import type { Domains } from "../domains/domains.ts";
 import type { HotBodies } from "../media/download/hot_bodies.ts";
@@ -14,7 +16,6 @@ import { replyArriving, replyFile, replyMultipart } from "./reply/media.ts";
 import { writeAnswer, writeBytes } from "./reply/write.ts";
 import type { RequestContext } from "./request/request_context.ts";
 import type { Limited, MediaReply, PathOf, Reply, Requesters, Route, RouteAccess } from "./route.ts";
-import { whatIsAsked } from "./what_is_asked.ts";
 
 /** Does for each request what all routes have in common, in the order that `route.ts` tells. */
 
@@ -214,4 +215,21 @@ async function read(route: Route, call: OpenCall, { params }: FastifyRequest): P
   if (route.params) call.params = route.params({ target: request.target, segments: params as PathOf["segments"] });
   if (route.query) call.query = route.query(request.query);
   if (route.body) call.body = await route.body.read(request);
+}
+
+/** So many ranges of one media count as one request for it: a player that is scrubbed, a download over many connections. */
+const RANGES_PER_REQUEST = 32;
+
+const SIZE = ["width", "height", "method", "animated"];
+
+/**
+ * What counts as the same thing: the path and, for a thumbnail, which one of the media it is. A range is a small part of a request for
+ * it, so that all ranges of a download are about one; what they hold is charged in bytes, and each is a request among all others.
+ */
+function whatIsAsked(request: RequestContext, limit: Exclude<Limited, "none">): Asked {
+  const { path, query } = request;
+  if (limit === "thumbnail")
+    return { what: `${path}?${SIZE.map((name) => query.get(name) ?? "").join("&")}`, weight: 1 };
+  const isRange = limit === "download" && request.method === "GET" && isPart(request.header("range"));
+  return { what: path, weight: isRange ? 1 / RANGES_PER_REQUEST : 1 };
 }

@@ -8,8 +8,7 @@ import type { MakeId } from "../platform/ids.ts";
 import type { Database } from "../stores/db/database.ts";
 import { claimBlob } from "../stores/db/tables/blobs.ts";
 import { insertUnderNewId } from "../stores/db/tables/media.ts";
-import type { FindVisible, MediaAccess } from "./download/find_servable.ts";
-import { notFound } from "./download/not_found.ts";
+import { type FindVisible, type MediaAccess, notFound } from "./download/find_servable.ts";
 import { drawMediaId } from "./upload/draw_media_id.ts";
 
 /** What {@link makeLocalCopy} needs. */

@@ -1,3 +1,4 @@
+import { Failure } from "../../../shared/matrix/failure.ts";
 import type { Mxc } from "../../../shared/matrix/mxc.ts";
 import type { Subject } from "../../access/subject.ts";
 import type { Domain } from "../../domains/domain.ts";
@@ -7,7 +8,6 @@ import type { FindDatastore } from "../../stores/objects/datastore.ts";
 import { LostObject } from "../../stores/objects/store_trouble.ts";
 import type { Arrival, PullRemote, PullRequest } from "../remote/pull_remote.ts";
 import type { AwaitPending, Patience } from "./await_pending.ts";
-import { notFound } from "./not_found.ts";
 import type { Servable } from "./servable.ts";
 
 /** Another server, proven by its signature. */
@@ -88,6 +88,11 @@ async function fetched<A extends Arrival>(
 ): Promise<Media | A | undefined> {
   const request = pullRequestOf(access);
   return request && (await pull(request));
+}
+
+/** What is thrown for media that does not exist, or must look as if it did not. */
+export function notFound(): Failure {
+  return new Failure("absent", "Media not found");
 }
 
 /** In whose name and on whose account media of other servers is fetched for this access; `undefined`: it is not. */
