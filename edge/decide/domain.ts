@@ -1,4 +1,4 @@
-import { MatrixError } from "../../shared/matrix/matrix_error.ts";
+import { isRefusal } from "../../shared/matrix/matrix_error.ts";
 import type { ServedDomain } from "../../shared/tiers/domain_policy.ts";
 import { Flight } from "../cache/flight.ts";
 import { Lru } from "../cache/lru.ts";
@@ -67,9 +67,4 @@ export class Domains {
     this.#known.set(host, { domain, takenMs, askAgainMs: takenMs + FRESH_MS });
     return domain;
   }
-}
-
-/** Whether the origin said no, rather than failed to answer. */
-function isRefusal(thrown: unknown): boolean {
-  return thrown instanceof MatrixError && thrown.errcode !== "M_UNKNOWN";
 }

@@ -1,5 +1,5 @@
 import type { Credentials } from "../../shared/matrix/access_token.ts";
-import { MatrixError, refusesAccess } from "../../shared/matrix/matrix_error.ts";
+import { isForbidden, isUnauthenticated, MatrixError } from "../../shared/matrix/matrix_error.ts";
 import type { ServingPolicy } from "../../shared/tiers/domain_policy.ts";
 import type { LiveVerdict } from "../../shared/tiers/verdict.ts";
 import type { EdgeRequest } from "../request.ts";
@@ -67,7 +67,7 @@ async function unlessRefused(judging: Promise<LiveVerdict | undefined>): Promise
   try {
     return await judging;
   } catch (thrown) {
-    if (thrown instanceof MatrixError && refusesAccess(thrown.errcode)) return undefined;
+    if (isUnauthenticated(thrown) || isForbidden(thrown)) return undefined;
     throw thrown;
   }
 }

@@ -76,11 +76,6 @@ export function isErrcode(text: unknown): text is Errcode {
   return typeof text === "string" && Object.hasOwn(STATUS, text);
 }
 
-/** Whether a code refuses the requester, known or not: the codes that usually come with 401 or 403. */
-export function refusesAccess(errcode: Errcode): boolean {
-  return STATUS[errcode] === 401 || STATUS[errcode] === 403;
-}
-
 /** Whether something thrown refuses a request for want of a good token (401). */
 export function isUnauthenticated(thrown: unknown): thrown is MatrixError {
   return thrown instanceof MatrixError && thrown.status === STATUS.M_UNKNOWN_TOKEN;

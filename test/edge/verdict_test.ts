@@ -136,6 +136,17 @@ test("a refusal that says when to come back says so to the client", async () => 
   assert.equal(answer.json().retry_after_ms, 7_000);
 });
 
+test("a token that is refused on a legacy path is anonymity, whatever the code of the refusal", async () => {
+  for (const [status, errcode] of [
+    [401, "M_UNKNOWN_TOKEN"],
+    [401, "M_UNKNOWN"],
+    [403, "M_FORBIDDEN"],
+  ] as const) {
+    stage.origin.verdicts.set(token, { status, body: { errcode, error: "no" } });
+    assert.equal(await statusFor(v3("picture")), 200, `${status} ${errcode}`);
+  }
+});
+
 test("an outage on a legacy path is an outage, not anonymity", async () => {
   stage.origin.verdicts.set(token, { status: 503, body: { errcode: "M_UNKNOWN", error: "down" } });
   assert.equal(await statusFor(v3("picture")), 503);
